@@ -1,0 +1,55 @@
+# Everything starts from `python3` (3.11 or newer) and `make`; each target makes the virtual environment that it needs.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+export PORT ?= 8000
+
+.PHONY: help demo test check bench services lock clean FORCE
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv-demo ## Run the Scholarship API with sample data on 127.0.0.1, PORT=8000, until stopped
+	@PYTHONPATH=examples exec .venv-demo/bin/python -m scholarships demo
+
+test: .venv .venv-oldest ## Run the suite on the newest FastAPI, with coverage, and on the oldest
+	@rm -f .coverage .coverage.*
+	.venv/bin/coverage run -m pytest
+	@.venv/bin/coverage combine --quiet
+	.venv/bin/coverage report
+	.venv-oldest/bin/python -m pytest
+
+check: .venv ## Check format, lint, types and the layers of imports
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench: .venv-bench ## Print what a request costs, bare, with Belvedere and with its peers
+	.venv-bench/bin/python -m benchmarks
+
+services: ## Install the servers that the tests start (PostgreSQL, Redis)
+	@tests/services
+
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+lock: .venv-lock ## Resolve the dependencies into the lock files again (UPGRADE=1: to their newest versions)
+	$(COMPILE) --group lock -o requirements/lock.lock
+	$(COMPILE) pyproject.toml --group build --group example -o requirements/demo.lock
+	$(COMPILE) pyproject.toml --extra cli --group dev -o requirements/dev.lock
+	$(COMPILE) pyproject.toml --extra cli --group test -c requirements/oldest.txt -o requirements/oldest.lock
+	$(COMPILE) benchmarks/requirements.in -o benchmarks/requirements.lock
+
+clean: ## Remove what the other targets made
+	rm -rf .venv .venv-* .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv: LOCK = requirements/dev.lock
+.venv-oldest: LOCK = requirements/oldest.lock
+.venv-demo: LOCK = requirements/demo.lock
+.venv-bench: LOCK = benchmarks/requirements.lock
+.venv-lock: LOCK = requirements/lock.lock
+.venv .venv-oldest .venv-demo .venv-bench .venv-lock: FORCE
+	@requirements/venv $@ $(LOCK)
