@@ -1,0 +1,36 @@
+"""Fixtures of the whole suite: the real servers that some tests need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The async SQLAlchemy URL of a real PostgreSQL: `DATABASE_URL`, else of a server for this run."""
+    yield from _url("DATABASE_URL", servers.postgres)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL of a real Redis: `REDIS_URL`, else of a server for this run."""
+    yield from _url("REDIS_URL", servers.redis)
+
+
+def _url(variable: str, start: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    if given := os.environ.get(variable):
+        yield given
+        return
+    try:
+        with start() as url:
+            yield url
+    except servers.AbsentError as absent:
+        if os.environ.get("REQUIRE_SERVERS") == "1":
+            pytest.fail(str(absent))
+        pytest.skip(str(absent))

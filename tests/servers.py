@@ -1,0 +1,109 @@
+"""Real servers for the tests, from the machine's own packages: each on a port of its own, gone when the tests end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+DEADLINE = 30.0
+"""Seconds that a server may take to start, and to stop."""
+
+
+class AbsentError(Exception):
+    """The program is not installed."""
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Run PostgreSQL without fsync; yield the async SQLAlchemy URL of an empty database."""
+    debian = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]), default=None)
+    programs = (debian or Path(_installed("postgres")).resolve()).parent
+    port = free_port()
+    with _folder() as folder:
+        as_user: list[str] = []
+        if os.geteuid() == 0:  # it refuses to run as root
+            as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+            shutil.chown(folder, "postgres")
+        data = f"{folder}/data"
+        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
+        initdb = [*as_user, f"{programs}/initdb", *options, data]
+        subprocess.run(initdb, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+
+        def ready() -> bool:
+            asked = [f"{programs}/pg_isready", "--quiet", "--host=127.0.0.1", f"--port={port}"]
+            return subprocess.run(asked, check=False).returncode == 0
+
+        settings = [f"-cport={port}", "-clisten_addresses=127.0.0.1", "-cunix_socket_directories=", "-cfsync=off"]
+        with _running([*as_user, f"{programs}/postgres", "-D", data, *settings], folder, ready):
+            yield f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Run Redis, in memory alone; yield its URL."""
+    server = _installed("redis-server")
+    port = free_port()
+
+    def ready() -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    with _folder() as folder, _running([server, *options], folder, ready):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _running(command: Sequence[str], folder: Path, ready: Callable[[], bool]) -> Iterator[None]:
+    """Run `command` in `folder` from the moment it is `ready` to the end of the block; show its log if it never is."""
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + DEADLINE
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"it does not serve: {command}\n{log.read_text()[-2000:]}")
+            time.sleep(0.05)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: it does not wait for clients
+        try:
+            process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make a folder in a place that any user may enter; pytest's own lie below a private one."""
+    with tempfile.TemporaryDirectory(prefix="belvedere-tests-") as name:
+        yield Path(name)
+
+
+def _installed(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise AbsentError(f"{program} is not installed; `make services` installs it")
+    return found
