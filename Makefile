@@ -24,7 +24,7 @@ check: .venv ## Check format, lint, types and the layers of imports
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
 
 bench: .venv-bench ## Print what a request costs, bare, with Belvedere and with its peers
 	.venv-bench/bin/python -m benchmarks
