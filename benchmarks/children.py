@@ -1,0 +1,120 @@
+"""Child processes of the benchmark: started, read from, stopped; each alone, so that no two rows share a global."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+ROOT = Path(__file__).resolve().parent.parent
+DEADLINE = 60.0
+
+
+def stay_on_cpu() -> None:
+    """Keep this process on the processor that the parent named, if it named one."""
+    cpu = os.environ.get("BENCHMARK_CPU")
+    if cpu and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(cpu)})
+
+
+class VariantError(RuntimeError):
+    """A row's process did not start, or ended early; the text is its last words."""
+
+
+class Child:
+    """One process of `python -m MODULE ARGUMENTS DESCRIPTOR`, which answers on the descriptor in lines of JSON.
+
+    Its standard output is a pipe with a reader that counts lines, as a container's log collector would read it.
+    """
+
+    def __init__(self, module: str, *arguments: str, cpu: int | None = None) -> None:
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by stop()
+        self._answers, writing = os.pipe()
+        self._buffer = b""
+        self.lines = 0
+        environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": self._path()}
+        command = [sys.executable, "-m", module, *arguments, str(writing)]
+        if cpu is not None:
+            environment["BENCHMARK_CPU"] = str(cpu)
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            pass_fds=(writing,),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+        os.close(writing)
+        self._reader = threading.Thread(target=self._drain, daemon=True)
+        self._reader.start()
+
+    @staticmethod
+    def _path() -> str:
+        return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+    def _drain(self) -> None:
+        assert self.process.stdout is not None
+        descriptor = self.process.stdout.fileno()
+        while chunk := os.read(descriptor, 65536):
+            self.lines += chunk.count(b"\n")
+
+    def ask(self, line: str) -> None:
+        """Write one line to the child's standard input."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise VariantError(self._last_words()) from None
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for the next line of JSON."""
+        deadline = time.monotonic() + DEADLINE
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
+            chunk = os.read(self._answers, 65536) if ready else b""
+            if not chunk:
+                raise VariantError(self._last_words() if ready else f"no answer within {DEADLINE:.0f} s")
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        answered: dict[str, Any] = json.loads(line)
+        return answered
+
+    def _last_words(self) -> str:
+        self.process.wait(5)
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        return said[-1] if said else f"ended with {self.process.returncode}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Close its input, which ends it; kill it if it does not."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(5)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._errors.close()
+        os.close(self._answers)

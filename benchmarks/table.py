@@ -1,0 +1,74 @@
+"""The one table, as text that is also Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.inprocess import Cost
+from benchmarks.machine import Machine
+from benchmarks.sockets import Share
+from benchmarks.variants import BARE, BELVEDERE, COMPOSITION, Variant
+
+HEAD = ("", "adds, µs CPU", "by median", "of the composition", "of Belvedere", "throughput")
+
+
+def render(
+    machine: Machine,
+    variants: Sequence[Variant],
+    costs: Mapping[str, Cost],
+    shares: Mapping[str, Share],
+    load: str,
+) -> str:
+    """Return the head and the table of a run."""
+    bare = costs[BARE.name]
+    lines = [
+        *machine.lines(),
+        f"A bare request takes {bare.least:.1f} µs of CPU (median {bare.middle:.1f}) in process"
+        + (f" and {_bare_rate(shares):,.0f} are answered per second over sockets, loaded by {load}." if load else "."),
+        "",
+    ]
+    rows = [_row(variant, costs, shares) for variant in variants]
+    widths = [max(len(row[column]) for row in (HEAD, *rows)) for column in range(len(HEAD))]
+    lines.append(_format(HEAD, widths))
+    lines.append("|".join(["", "-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:]), ""]))
+    lines += [_format(row, widths) for row in rows]
+    refused = [f"{variant.title}: {costs[variant.name].refused}" for variant in variants if costs[variant.name].refused]
+    if refused:
+        lines += ["", "Not measured:", *(f"  {line}" for line in refused)]
+    return "\n".join(lines)
+
+
+def _row(variant: Variant, costs: Mapping[str, Cost], shares: Mapping[str, Share]) -> tuple[str, ...]:
+    cost, share = costs[variant.name], shares.get(variant.name)
+    throughput = f"{share.middle:.2f}" if share is not None and share.pairs else ""
+    if not cost.rounds:
+        return (variant.title, "not run", "", "", "", throughput)
+    if variant is BARE:
+        return (variant.title, "0", "0", "", "", "1")
+    bare = costs[BARE.name]
+    return (
+        variant.title,
+        f"{cost.least - bare.least:+.1f}",
+        f"{cost.middle - bare.middle:+.1f}",
+        _ratio(cost, costs.get(COMPOSITION.name), bare),
+        _ratio(cost, costs.get(BELVEDERE.name), bare),
+        throughput,
+    )
+
+
+def _ratio(cost: Cost, other: Cost | None, bare: Cost) -> str:
+    if other is None or not other.rounds or other.least <= bare.least:
+        return ""
+    return f"{(cost.least - bare.least) / (other.least - bare.least):.2f}"
+
+
+def _bare_rate(shares: Mapping[str, Share]) -> float:
+    return max(bare for share in shares.values() for bare, _ in share.pairs)
+
+
+def _format(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (
+        cell.ljust(width) if column == 0 else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "| " + " | ".join([first, *others]) + " |"

@@ -1,0 +1,49 @@
+"""What the figures have to show: ratios of one run, never times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmarks.inprocess import Cost
+from benchmarks.sockets import Share
+from benchmarks.variants import BARE, BELVEDERE, COMPOSITION
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One target and what the run says about it; `met` is None where the run cannot tell."""
+
+    target: str
+    found: str
+    met: bool | None
+
+    def line(self) -> str:
+        """As it is printed below the table."""
+        answer = "-" if self.met is None else "yes" if self.met else "NO"
+        return f"{answer:<4} {self.target}: {self.found}"
+
+
+def verdicts(costs: Mapping[str, Cost], shares: Mapping[str, Share]) -> list[Verdict]:
+    """Compare the run with the targets. Those of the rows with traces belong here once these rows exist."""
+    return [_against_composition(costs), _over_sockets(shares)]
+
+
+def _against_composition(costs: Mapping[str, Cost]) -> Verdict:
+    target = "the default adds at most 1/6 of what the composition of peers adds"
+    rows = [costs.get(row.name) for row in (BARE, BELVEDERE, COMPOSITION)]
+    measured = [row for row in rows if row is not None and row.rounds]
+    if len(measured) < 3:
+        return Verdict(target, "not measured", None)
+    bare, ours, theirs = measured
+    least = (ours.least - bare.least) / (theirs.least - bare.least)
+    middle = (ours.middle - bare.middle) / (theirs.middle - bare.middle)
+    return Verdict(target, f"{least:.3f} by the least round, {middle:.3f} by the median; 1/6 is 0.167", least <= 1 / 6)
+
+
+def _over_sockets(shares: Mapping[str, Share]) -> Verdict:
+    target = "over sockets the default keeps at least 0.85 of bare throughput"
+    share = shares.get(BELVEDERE.name)
+    if share is None or not share.pairs:
+        return Verdict(target, "not measured", None)
+    return Verdict(target, f"{share.middle:.2f}", share.middle >= 0.85)

@@ -1,0 +1,71 @@
+"""The rows of the table: each a name, what it stands for, and a function that builds the application.
+
+A row's module is imported only in the process that measures it, so that no row pays for another's globals.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Message: TypeAlias = MutableMapping[str, Any]
+ASGIApp: TypeAlias = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One row: `build` is what `application` takes."""
+
+    name: str
+    title: str
+    build: str
+    group: str
+    logs: bool = False
+    """Whether each request writes a line; a run that finds none, or finds one unasked, is refused."""
+
+
+BARE = Variant("bare", "bare FastAPI", "bare:build", "reference")
+CONTROL = Variant("control", "bare FastAPI, measured again (the noise)", "bare:build", "reference")
+BELVEDERE = Variant("belvedere", "Belvedere, default", "ours:build", "Belvedere", logs=True)
+# The rows with traces at 10% and at 100% come with tracing; their targets go to `targets.py`.
+COMPOSITION = Variant("composition", "the best composition of peers", "composition:build", "peers", logs=True)
+
+VARIANTS: tuple[Variant, ...] = (
+    BARE,
+    CONTROL,
+    BELVEDERE,
+    COMPOSITION,
+    Variant("correlation-id", "asgi-correlation-id", "single:correlation_id", "one job"),
+    Variant("secure", "secure (security headers)", "single:security_headers", "one job"),
+    Variant("access-line", "structlog access line, pure ASGI", "single:access_line", "one job", logs=True),
+    Variant("instrumentator", "prometheus-fastapi-instrumentator", "single:instrumentator", "one job"),
+    Variant("exporter", "starlette-exporter", "single:exporter", "one job"),
+    Variant("starlette-prometheus", "starlette-prometheus", "single:starlette_prometheus", "one job"),
+    Variant("native-span", "FastAPI telemetry: server span alone", "native:build:span", "telemetry"),
+    Variant("native-metrics", "FastAPI telemetry: metrics alone", "native:build:metrics", "telemetry"),
+    Variant("native-defaults", "FastAPI telemetry: traces as by default", "native:build:traces", "telemetry"),
+    Variant("native-all", "FastAPI telemetry: traces, metrics, logs", "native:build:all", "telemetry"),
+    Variant("otel-lean", "OpenTelemetry FastAPI, no send/receive spans", "contrib:build:lean", "telemetry"),
+    Variant("otel", "OpenTelemetry FastAPI, as by default", "contrib:build:default", "telemetry"),
+    Variant("logfire", "logfire (not sent)", "suites:with_logfire", "suites"),
+    Variant(
+        "lite-bootstrap", "lite-bootstrap (access line, metrics)", "suites:with_lite_bootstrap", "suites", logs=True
+    ),
+    Variant("pure-asgi", "four pure ASGI middlewares by hand", "byhand:pure_asgi", "by hand", logs=True),
+    Variant("base-http", "four BaseHTTPMiddleware by hand", "byhand:base_http", "by hand", logs=True),
+)
+
+
+def application(build: str) -> ASGIApp:
+    """Import a row's module and build its application, in this process.
+
+    Args:
+        build: `module:function` below `benchmarks.variants`, with an optional `:argument`.
+    """
+    module, function, *arguments = build.split(":")
+    built: ASGIApp = getattr(importlib.import_module(f"{__name__}.{module}"), function)(*arguments)
+    return built

@@ -1,0 +1,135 @@
+"""A child that answers the request in a loop, without sockets, and tells how much CPU time it took.
+
+`python -m benchmarks.worker BUILD DESCRIPTOR`: each line on standard input is a number of requests; each answer, a line
+of JSON, goes to the descriptor. Standard output stays the application's own, for its log lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+from benchmarks.application import scope
+from benchmarks.variants import ASGIApp, Message, application
+
+WARM_UP = 300
+
+
+async def one(app: ASGIApp) -> tuple[int, bytes]:
+    """Send one request and keep the answer: to see, before anything is timed, that the row answers at all."""
+    status = 0
+    body = b""
+
+    async def send(message: Message) -> None:
+        nonlocal status, body
+        status = message.get("status", status)
+        body += message.get("body", b"")
+
+    await app(scope(), request_body(), send)
+    return status, body
+
+
+async def drive(app: ASGIApp, count: int) -> None:
+    """Answer `count` requests, each in a task of its own, as a server does.
+
+    So the loop turns at least once per request: whoever gathers log lines per turn gathers none here.
+    """
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        await loop.create_task(answer(app))
+
+
+async def answer(app: ASGIApp) -> None:
+    """Answer one request."""
+    await app(scope(), request_body(), discard)
+
+
+async def discard(message: Message) -> None:
+    """Take what the application sends."""
+
+
+def request_body() -> Callable[[], Awaitable[Message]]:
+    """An empty body; whoever asks again waits for a client that stays."""
+    sent = False
+
+    async def receive() -> Message:
+        nonlocal sent
+        if sent:
+            await asyncio.get_running_loop().create_future()
+        sent = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive
+
+
+async def lifespan(app: ASGIApp, started: asyncio.Event, stop: asyncio.Event) -> None:
+    """Start the application and stop it, by the protocol."""
+    messages: list[Message] = [{"type": "lifespan.startup"}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await stop.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def send(message: Message) -> None:
+        if message["type"].endswith("failed"):
+            raise RuntimeError(f"the application's lifespan failed: {message.get('message', '')}")
+        started.set()
+
+    await app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+
+
+async def started_application(app: ASGIApp) -> tuple[asyncio.Task[None], asyncio.Event]:
+    """Run the start-up, check one answer and warm up."""
+    started, stop = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(lifespan(app, started, stop))
+    waiting = asyncio.create_task(started.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not started.is_set():
+        await task
+    status, body = await one(app)
+    if status != 200 or b"Chevening" not in body:
+        raise RuntimeError(f"the variant does not answer: {status} {body[:200]!r}")
+    await drive(app, WARM_UP)
+    return task, stop
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where it is installed, as `uvicorn[standard]` runs."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def work(build: str, answers: int) -> None:
+    """Serve rounds until standard input ends."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        app = application(build)
+        task, stop = runner.run(started_application(app))
+        os.write(answers, json.dumps({"requests": WARM_UP + 1}).encode() + b"\n")
+        for line in sys.stdin:
+            count = int(line)
+            gc.collect()
+            began = time.process_time()
+            runner.run(drive(app, count))
+            spent = time.process_time() - began
+            os.write(answers, json.dumps({"cpu_us": spent / count * 1e6, "requests": count}).encode() + b"\n")
+
+        async def shut_down() -> None:
+            stop.set()
+            await asyncio.wait_for(task, 5)
+
+        runner.run(shut_down())
+
+
+if __name__ == "__main__":
+    work(sys.argv[1], int(sys.argv[2]))
