@@ -30,7 +30,7 @@ def main() -> int:
     )
     parser.add_argument("--no-sockets", action="store_true", help="leave the throughput out")
     options = parser.parse_args()
-    plan = inprocess.Plan(1, 4, 800) if options.quick else inprocess.Plan()
+    plan = inprocess.Plan(generations=1, requests=800) if options.quick else inprocess.Plan()
     if options.command == "profile":
         print(profiling.profile(plan, say))
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.counting import counted
-from benchmarks.inprocess import Plan, measure
+from benchmarks.inprocess import ALONE, Cost, Plan, measure
 from benchmarks.variants import BARE, BELVEDERE, CONTROL, Variant
 
 FEATURES = ("headers", "metrics", "logs.access", "logs", "problems", "health")
@@ -27,21 +27,27 @@ def profile(plan: Plan, say: Callable[[str], None]) -> str:
     rows = variants()
     costs = measure(rows, plan, say)
     bare, whole = costs[BARE.name], costs[BELVEDERE.name]
-    lines = [f"Bare request: {bare.least:.1f} µs of CPU (median {bare.middle:.1f}).", ""]
-    lines.append(
-        f"{'':28}{'adds':>8}{'median':>8}{'feature':>9}{'median':>8}   (µs of CPU; feature: default less this row)"
-    )
+    lines = [
+        f"Bare request: {bare.least():.1f} µs of CPU, {bare.least(ALONE):.1f} one at a time.",
+        "In µs of CPU; `feature` is the default less this row, the least of all rounds and the median.",
+        f"{'':30}{'adds':>8}{'median':>8}{'alone':>8}{'feature':>10}{'median':>8}{'alone':>8}",
+    ]
     for row in rows[1:]:
         cost = costs[row.name]
         if cost.refused:
-            lines.append(f"{row.title[:27]:28} not measured: {cost.refused}")
+            lines.append(f"{row.title[:29]:30} not measured: {cost.refused}")
             continue
-        line = f"{row.title[:27]:28}{cost.least - bare.least:8.1f}{cost.middle - bare.middle:8.1f}"
-        if row.group == "profile" and whole.rounds:
-            line += f"{whole.least - cost.least:9.1f}{whole.middle - cost.middle:8.1f}"
+        line = f"{row.title[:29]:30}" + _figures(cost, bare)
+        if row.group == "profile" and not whole.refused:
+            line += "  " + _figures(whole, cost)
         lines.append(line)
     say("counting instructions")
     return "\n".join([*lines, "", *_functions()])
+
+
+def _figures(cost: Cost, less: Cost) -> str:
+    figures = (cost.least() - less.least(), cost.middle() - less.middle(), cost.least(ALONE) - less.least(ALONE))
+    return "".join(f"{figure:8.1f}" for figure in figures)
 
 
 def _functions() -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.inprocess import Cost
+from benchmarks.inprocess import ALONE, LOADED, Cost
 from benchmarks.machine import Machine
 from benchmarks.sockets import Share
-from benchmarks.variants import BARE, BELVEDERE, COMPOSITION, Variant
+from benchmarks.variants import BARE, COMPOSITION, Variant
 
-HEAD = ("", "adds, µs CPU", "by median", "of the composition", "of Belvedere", "throughput")
+HEAD = ("", "adds, µs CPU", "by median", "one at a time", "of the composition", "throughput")
 
 
 def render(
@@ -23,7 +23,8 @@ def render(
     bare = costs[BARE.name]
     lines = [
         *machine.lines(),
-        f"A bare request takes {bare.least:.1f} µs of CPU (median {bare.middle:.1f}) in process"
+        f"A bare request takes {bare.least():.1f} µs of CPU (median {bare.middle():.1f}) in process,"
+        f" {LOADED} per turn of the event loop; {bare.least(ALONE):.1f} one at a time"
         + (f" and {_bare_rate(shares):,.0f} are answered per second over sockets, loaded by {load}." if load else "."),
         "",
     ]
@@ -41,25 +42,23 @@ def render(
 def _row(variant: Variant, costs: Mapping[str, Cost], shares: Mapping[str, Share]) -> tuple[str, ...]:
     cost, share = costs[variant.name], shares.get(variant.name)
     throughput = f"{share.middle:.2f}" if share is not None and share.pairs else ""
-    if not cost.rounds:
+    if cost.refused:
         return (variant.title, "not run", "", "", "", throughput)
     if variant is BARE:
-        return (variant.title, "0", "0", "", "", "1")
+        return (variant.title, "0", "0", "0", "", "1")
     bare = costs[BARE.name]
     return (
         variant.title,
-        f"{cost.least - bare.least:+.1f}",
-        f"{cost.middle - bare.middle:+.1f}",
-        _ratio(cost, costs.get(COMPOSITION.name), bare),
-        _ratio(cost, costs.get(BELVEDERE.name), bare),
+        f"{cost.least() - bare.least():+.1f}",
+        f"{cost.middle() - bare.middle():+.1f}",
+        f"{cost.least(ALONE) - bare.least(ALONE):+.1f}",
+        _ratio(cost, costs[COMPOSITION.name], bare),
         throughput,
     )
 
 
-def _ratio(cost: Cost, other: Cost | None, bare: Cost) -> str:
-    if other is None or not other.rounds or other.least <= bare.least:
-        return ""
-    return f"{(cost.least - bare.least) / (other.least - bare.least):.2f}"
+def _ratio(cost: Cost, other: Cost, bare: Cost) -> str:
+    return "" if other.refused else f"{(cost.least() - bare.least()) / (other.least() - bare.least()):.2f}"
 
 
 def _bare_rate(shares: Mapping[str, Share]) -> float:

@@ -1,7 +1,8 @@
 """A child that answers the request in a loop, without sockets, and tells how much CPU time it took.
 
-`python -m benchmarks.worker BUILD DESCRIPTOR`: each line on standard input is a number of requests; each answer, a line
-of JSON, goes to the descriptor. Standard output stays the application's own, for its log lines.
+`python -m benchmarks.worker BUILD DESCRIPTOR`: each line on standard input is a number of requests, and how many of them
+arrive in the same turn of the loop; each answer, a line of JSON, goes to the descriptor. Standard output stays the
+application's own, for its log lines.
 """
 
 from __future__ import annotations
@@ -34,14 +35,16 @@ async def one(app: ASGIApp) -> tuple[int, bytes]:
     return status, body
 
 
-async def drive(app: ASGIApp, count: int) -> None:
-    """Answer `count` requests, each in a task of its own, as a server does.
+async def drive(app: ASGIApp, count: int, together: int = 1) -> None:
+    """Answer `count` requests, each in a task of its own, `together` of them per turn of the loop, as a server does.
 
-    So the loop turns at least once per request: whoever gathers log lines per turn gathers none here.
+    Whoever gathers log lines per turn of the loop gathers as many here; one at a time, none.
     """
     loop = asyncio.get_running_loop()
-    for _ in range(count):
-        await loop.create_task(answer(app))
+    for _ in range(count // together):
+        tasks = [loop.create_task(answer(app)) for _ in range(together)]
+        for task in tasks:
+            await task
 
 
 async def answer(app: ASGIApp) -> None:
@@ -117,10 +120,10 @@ def work(build: str, answers: int) -> None:
         task, stop = runner.run(started_application(app))
         os.write(answers, json.dumps({"requests": WARM_UP + 1}).encode() + b"\n")
         for line in sys.stdin:
-            count = int(line)
+            count, together = map(int, line.split())
             gc.collect()
             began = time.process_time()
-            runner.run(drive(app, count))
+            runner.run(drive(app, count, together))
             spent = time.process_time() - began
             os.write(answers, json.dumps({"cpu_us": spent / count * 1e6, "requests": count}).encode() + b"\n")
 
