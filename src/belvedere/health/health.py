@@ -98,12 +98,11 @@ class Health:
         }
         return {path: probe(answers[name]) for name, path in self._paths() if path is not None}
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Return every probe with its path and the names of its checks, then every check, as plain data."""
+    def describe(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the `probes` that are served, each with its path and the names of its checks, and the `checks`."""
         watches = list(self._watches.values())
         probes = [
             {
-                "kind": "probe",
                 "name": name,
                 "path": path,
                 "checks": [watch.check.name for watch in watches if name in watch.check.probes],
@@ -113,7 +112,6 @@ class Health:
         ]
         checks = [
             {
-                "kind": "check",
                 "name": watch.check.name,
                 "critical": watch.check.critical,
                 "timeout": watch.timeout,
@@ -121,7 +119,7 @@ class Health:
             }
             for watch in watches
         ]
-        return probes + checks
+        return {"probes": probes, "checks": checks}
 
     async def start(self) -> None:
         """Begin to run all checks every `interval` seconds."""
