@@ -1,0 +1,198 @@
+"""How the pass gets around an application, and off it again.
+
+`build_middleware_stack` is wrapped on the instance, so that the pass is outside every middleware, also of those added later.
+The application's own attributes stay as they are: handlers are lent for the moment in which the stack is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+
+from belvedere import failures
+from belvedere.asgi import routes
+from belvedere.asgi.request_pass import Plan, RequestPass
+from belvedere.context import SCOPE_KEY, RequestContext
+
+Handlers = dict[Any, Callable[..., Any]]
+"""Exception class or status to handler, as Starlette keeps them."""
+
+
+class Recorder:
+    """Just inside Starlette's error middleware: notes the exception that it will only raise on after it has answered."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            request: RequestContext | None = scope.get(SCOPE_KEY)
+            if request is not None:
+                request.exception = error
+            raise
+
+
+class Attachment:
+    """Puts a pass around `app`, and what it needs into every application mounted below.
+
+    Args:
+        app: a Starlette or FastAPI application, started or not.
+        plan: what the pass works after.
+        handlers: handlers used wherever the application has none of its own, or only its framework's default.
+        on_adopt: told of each application that requests reach, the first one included.
+    """
+
+    def __init__(
+        self, app: Any, plan: Plan, handlers: Handlers, on_adopt: Callable[[Any], Callable[[], None]] = lambda _: lambda: None
+    ) -> None:
+        self.app = app
+        self.plan = plan
+        self.handlers = handlers
+        self._on_adopt = on_adopt
+        self._undo: list[Callable[[], None]] = []
+        self._seen: set[int] = set()
+        self._top: RequestPass | None = None
+        plan.on_mount = self._adopt
+        routes.hook()
+        self._wrap(app, outermost=True)
+
+    @property
+    def topmost(self) -> bool:
+        """Whether the pass is outermost; false once somebody wrapped the application after us."""
+        return self.app.middleware_stack is None or self.app.middleware_stack is self._top
+
+    def remove(self) -> None:
+        """Take everything off again; where somebody wrapped us meanwhile, the pass stays and lets everything through."""
+        self.plan.active = False
+        while self._undo:
+            self._undo.pop()()
+        routes.unhook()
+
+    def _adopt(self, app: Any) -> None:
+        if id(app) in self._seen:
+            return
+        # The reference keeps the id from being used again.
+        self._seen.add(id(app))
+        self._undo.append(lambda: self._seen.discard(id(app)))
+        if hasattr(app, "build_middleware_stack") and hasattr(app, "exception_handlers"):
+            self._wrap(app, outermost=False)
+
+    def _wrap(self, app: Any, *, outermost: bool) -> None:
+        self._seen.add(id(app))
+        build = app.build_middleware_stack
+        own_build = app.__dict__.get("build_middleware_stack")
+
+        def build_middleware_stack() -> Any:
+            lent = self._lend(app)
+            try:
+                stack = build()
+            finally:
+                app.exception_handlers.clear()
+                app.exception_handlers.update(lent)
+            self._enter(stack)
+            return self._outermost(stack) if outermost else stack
+
+        app.build_middleware_stack = build_middleware_stack
+
+        def give_build_back() -> None:
+            if app.__dict__.get("build_middleware_stack") is not build_middleware_stack:
+                return  # Somebody wrapped it after us; theirs calls ours, which is inactive now.
+            if own_build is None:
+                del app.build_middleware_stack
+            else:
+                app.build_middleware_stack = own_build
+
+        self._undo.append(give_build_back)
+        if app.middleware_stack is not None:
+            self._enter(app.middleware_stack)
+            self._furnish(app.middleware_stack)
+            if outermost:
+                app.middleware_stack = self._outermost(app.middleware_stack)
+        if outermost:
+            self._undo.append(self._unwrap)
+        self._undo.append(self._on_adopt(app))
+
+    def _outermost(self, stack: Any) -> RequestPass:
+        try:
+            if self.plan.on_build is not None:
+                self.plan.on_build()
+        except Exception as error:
+            failures.contain("requests", error)
+        self._top = RequestPass(stack, self.plan)
+        return self._top
+
+    def _unwrap(self) -> None:
+        if self._top is not None and self.app.middleware_stack is self._top:
+            self.app.middleware_stack = self._top.app
+
+    def _lend(self, app: Any) -> Handlers:
+        """Put our handlers into the application's, and return what was there."""
+        before = dict(app.exception_handlers)
+        for key, handler in self.handlers.items():
+            if key in {500, Exception}:
+                if not {500, Exception} & before.keys():
+                    app.exception_handlers[key] = handler
+            elif _is_framework_default(before.get(key)):
+                app.exception_handlers[key] = handler
+        return before
+
+    def _enter(self, stack: Any) -> None:
+        """Put a recorder inside the error middleware of a built stack, and have errors keep their shape in debug mode."""
+        errors = _find(stack, ServerErrorMiddleware)
+        if errors is None or isinstance(errors.app, Recorder):
+            return
+        inner, debug = errors.app, errors.debug
+        errors.app = Recorder(inner)
+        if self.handlers:
+            errors.debug = False
+
+        def leave() -> None:
+            errors.app, errors.debug = inner, debug
+
+        self._undo.append(leave)
+
+    def _furnish(self, stack: Any) -> None:
+        """Put our handlers into a stack that was built before we came."""
+        errors = _find(stack, ServerErrorMiddleware)
+        exceptions = _find(stack, ExceptionMiddleware)
+        if errors is not None and errors.handler is None and Exception in self.handlers:
+            errors.handler = self.handlers[Exception]
+            self._undo.append(lambda: setattr(errors, "handler", None))
+        if exceptions is None:
+            return
+        own: Handlers = exceptions._exception_handlers
+        for key, handler in self.handlers.items():
+            if key not in {500, Exception} and _is_framework_default(own.get(key)):
+                before = own.get(key)
+                own[key] = handler
+                self._undo.append(lambda key=key, before=before: _put_back(own, key, before))  # type: ignore[misc]
+
+
+def _put_back(handlers: Handlers, key: Any, before: Callable[..., Any] | None) -> None:
+    if before is None:
+        handlers.pop(key, None)
+    else:
+        handlers[key] = before
+
+
+def _is_framework_default(handler: Any) -> bool:
+    """Whether nobody wrote this handler for the application: it is absent, or FastAPI's or Starlette's own."""
+    return handler is None or getattr(handler, "__module__", "").startswith(
+        ("fastapi.exception_handlers", "starlette.middleware.exceptions")
+    )
+
+
+def _find(stack: Any, kind: type) -> Any:
+    """Return the first middleware of that kind, going inwards."""
+    seen: set[int] = set()
+    while stack is not None and id(stack) not in seen:
+        if isinstance(stack, kind):
+            return stack
+        seen.add(id(stack))
+        stack = getattr(stack, "app", None)
+    return None

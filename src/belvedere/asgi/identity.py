@@ -1,0 +1,73 @@
+"""Which request this is: ids taken from the caller or made here.
+
+A made id is a UUID4 whose 32 hex digits are the trace id as well (RFC 9562, section 5.4).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from random import Random
+
+from belvedere.context import valid_id
+
+Headers = dict[bytes, bytes]
+RawHeaders = list[tuple[bytes, bytes]]
+
+_HEX = b"0123456789abcdef"
+_UUID4 = ~((0xF << 76) | (0x3 << 62)), (0x4 << 76) | (0x2 << 62)
+"""What to keep of 128 random bits, and what to put in: version 4 and the variant of RFC 9562."""
+
+_random = Random()  # noqa: S311 - ids have to be unique, not secret
+"""A generator of our own: an application that seeds `random` would otherwise repeat its ids."""
+if hasattr(os, "register_at_fork"):
+    # Forked workers would otherwise all make the same ids.
+    os.register_at_fork(after_in_child=_random.seed)
+
+
+def random_bits() -> int:
+    """Return 128 random bits; a system call for each, as `uuid.uuid4` makes, costs more than the rest of an id."""
+    return _random.getrandbits(128)
+
+
+def new_id(bits: Callable[[], int] = random_bits) -> str:
+    """Return the 32 hex digits of a new UUID4."""
+    keep, put = _UUID4
+    return "%032x" % (bits() & keep | put)
+
+
+def as_uuid(digits: str) -> str:
+    """Return 32 hex digits in the spelling of a UUID."""
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def callers_id(headers: Headers, raw: RawHeaders, name: bytes) -> str | None:
+    """Return the caller's request id if there is exactly one and it is valid."""
+    value = headers.get(name)
+    if value is None or not valid_id(value) or occurs_twice(headers, raw, name):
+        return None
+    return value.decode("ascii")
+
+
+def parse_traceparent(headers: Headers, raw: RawHeaders) -> tuple[str, str, bool] | None:
+    """Return trace id, parent's span id and the sampled flag of a valid `traceparent`, else `None`.
+
+    W3C Trace Context, level 2, section 3.2: lower-case hex, no id of zeros alone, version `ff` invalid; later versions may
+    append fields.
+    """
+    value = headers.get(b"traceparent")
+    if value is None or len(value) < 55 or occurs_twice(headers, raw, b"traceparent"):
+        return None
+    version, trace_id, span_id, flags = value[:2], value[3:35], value[36:52], value[53:55]
+    if value[2:3] + value[35:36] + value[52:53] != b"---" or (version + trace_id + span_id + flags).translate(None, _HEX):
+        return None
+    if version == b"ff" or (len(value) > 55 and (version == b"00" or value[55:56] != b"-")):
+        return None
+    if not trace_id.strip(b"0") or not span_id.strip(b"0"):
+        return None
+    return trace_id.decode("ascii"), span_id.decode("ascii"), bool(int(flags, 16) & 1)
+
+
+def occurs_twice(headers: Headers, raw: RawHeaders, name: bytes) -> bool:
+    """Whether a header came more than once; `headers` was made from `raw`, so equal lengths answer at once."""
+    return len(headers) != len(raw) and sum(1 for key, _ in raw if key == name) > 1

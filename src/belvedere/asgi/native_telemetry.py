@@ -1,0 +1,37 @@
+"""FastAPI's own telemetry (0.142 and later): never a second copy of what Belvedere makes.
+
+FastAPI makes spans, metrics and log records as soon as global OpenTelemetry providers exist. Belvedere makes metrics and log
+lines itself, so those of FastAPI are switched off, unless a provider was given to `FastAPI(telemetry=…)` for them by name.
+The span is adopted: its trace and span id become the request's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def switch_off(app: Any, *, metrics: bool, logs: bool) -> Callable[[], None]:
+    """Have `app` make no metrics and no log records of its own; return what undoes it."""
+    # FastAPI reads this mapping, a public TypedDict, at each request; no public option works after construction.
+    config: dict[str, Any] | None = getattr(app, "_telemetry", None)
+    if not isinstance(config, dict):
+        return lambda: None
+    before = {
+        signal: config[signal]
+        for signal, ours, provider in (("metrics", metrics, "meter_provider"), ("logs", logs, "logger_provider"))
+        if ours and signal in config and config.get(provider) is None
+    }
+    config.update(dict.fromkeys(before, False))
+    return lambda: config.update(before)
+
+
+def adopted_span(scope: dict[str, Any]) -> tuple[str, str, bool] | None:
+    """Return trace id, span id and sampled flag of the server span that FastAPI made, if it made one."""
+    span = getattr(scope.get("fastapi.telemetry"), "span", None)
+    if span is None:
+        return None
+    context = span.get_span_context()
+    if not context.is_valid:
+        return None
+    return f"{context.trace_id:032x}", f"{context.span_id:016x}", bool(context.trace_flags & 1)

@@ -1,0 +1,229 @@
+"""What is known about the request that is being served, wherever the code that asks may run.
+
+One mutable `RequestContext` per request lives in one context variable and in the ASGI scope, so that copies of the scope,
+worker threads, tasks and exception handlers all see the same object: what an endpoint binds, the access line shows.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextvars import ContextVar, Token
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+
+from belvedere.conventions import UNMATCHED
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SCOPE_KEY = "belvedere.request"
+"""Where the pass leaves the `RequestContext` in the ASGI scope."""
+
+_ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~:/+=@-"
+_ID_LENGTH = 128
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Plan(Protocol):
+    """What a request knows of the application that serves it."""
+
+    service: Mapping[str, str]
+    on_route: Callable[[RequestContext, dict[str, Any]], None] | None
+    on_mount: Callable[[Any], None] | None
+
+
+class RequestContext:
+    """One request or WebSocket connection, from its first byte to its last.
+
+    Observers read it; the pass, the routes and the application's `bind()` write it. Times are seconds of the monotonic
+    clock, sizes are bytes of the bodies. A status of 499 says that the client went away before the answer.
+    """
+
+    __slots__ = (
+        "bound",
+        "client",
+        "disconnected",
+        "duration",
+        "endpoint",
+        "exception",
+        "excluded",
+        "headers",
+        "method",
+        "mount",
+        "path",
+        "plan",
+        "request_bytes",
+        "request_id",
+        "response_bytes",
+        "route",
+        "route_scope",
+        "sampled",
+        "scope",
+        "span_id",
+        "started",
+        "status",
+        "trace_id",
+        "websocket",
+    )
+
+    request_id: str
+    trace_id: str
+
+    def __init__(self, plan: Plan, scope: dict[str, Any], headers: dict[bytes, bytes], started: float) -> None:
+        self.plan = plan
+        self.scope: dict[str, Any] = scope
+        self.headers = headers
+        self.started = started
+        self.method: str = scope.get("method", "")
+        self.path: str = scope["path"]
+        self.endpoint = UNMATCHED
+        self.mount = ""
+        self.span_id: str | None = None
+        self.client: str | None = None
+        self.bound: dict[str, Any] | None = None
+        self.route: Any = None
+        self.route_scope: dict[str, Any] | None = None
+        self.exception: BaseException | None = None
+        self.sampled = True
+        self.websocket = self.excluded = self.disconnected = False
+        self.status = self.request_bytes = self.response_bytes = 0
+        self.duration = 0.0
+
+    @property
+    def service(self) -> Mapping[str, str]:
+        """The name and environment of the application that serves it, as its log lines show them."""
+        return self.plan.service
+
+    def let_go(self) -> None:
+        """Forget what is of no use once the request is over.
+
+        The scope refers back to this object, and so does a traceback: cycles, which only the garbage collector would free.
+        """
+        self.scope = self.route_scope = _OVER
+        self.route = None
+        self.exception = None
+
+
+_OVER: dict[str, Any] = {}
+
+
+current: ContextVar[RequestContext | None] = ContextVar("belvedere_request", default=None)
+"""The request being served; `None` outside one."""
+
+_fields: ContextVar[Mapping[str, Any]] = ContextVar("belvedere_fields", default=_NOTHING)
+_job_id: ContextVar[str | None] = ContextVar("belvedere_job_id", default=None)
+
+
+def valid_id(value: bytes) -> bool:
+    """Whether a caller's id may be kept: 1 to 128 of `A-Z a-z 0-9 . _ ~ : / + = @ -`, safe in headers, logs and queries."""
+    return 0 < len(value) <= _ID_LENGTH and not value.translate(None, _ID_BYTES)
+
+
+def request_id() -> str | None:
+    """Return the id of the request being served, or of the job that `set_request_id` named; `None` outside both."""
+    context = current.get()
+    return _job_id.get() if context is None else context.request_id
+
+
+def set_request_id(value: str | None) -> None:
+    """Give a job that runs outside any request the id that its log lines carry; `None` takes it away.
+
+    A request keeps the id it was answered with: inside one, this changes nothing.
+
+    Raises:
+        ValueError: the value is no valid id.
+    """
+    if value is not None and not valid_id(value.encode("utf-8", "replace")):
+        raise ValueError(f"{value!r} is no request id: use 1 to 128 of the characters A-Z a-z 0-9 . _ ~ : / + = @ -")
+    _job_id.set(value)
+
+
+def bind(**fields: Any) -> None:
+    """Add fields to what is known of this request: its log lines, access line, span and context labels show them.
+
+    Outside a request, the fields stay with the current task or thread.
+    """
+    context = current.get()
+    if context is None:
+        _fields.set({**_fields.get(), **fields})
+    elif context.bound is None:
+        context.bound = fields
+    else:
+        context.bound.update(fields)
+
+
+def bound_fields() -> Mapping[str, Any]:
+    """Return what `LogContext` (and `bind` outside a request) added to the lines of the current task."""
+    return _fields.get()
+
+
+class LogContext:
+    """Add fields to every log line inside a `with` block, or inside each call of a decorated function.
+
+    Blocks nest, the inner one winning; sync and async functions and generators alike can be decorated.
+
+        with LogContext(user_id=7, operation="upload"): ...
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        self._added = fields
+        self._tokens: list[Token[Mapping[str, Any]]] = []
+
+    def __enter__(self) -> LogContext:
+        self._tokens.append(_fields.set({**_fields.get(), **self._added}))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        give_back(_fields, self._tokens.pop())
+
+    def __call__(self, function: F) -> F:
+        """Decorate `function`; every call gets a context of its own, so that concurrent calls never share a token."""
+        wrapped: Any
+        if inspect.isasyncgenfunction(function):
+
+            @functools.wraps(function)
+            async def async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+                with LogContext(**self._added):
+                    async for item in function(*args, **kwargs):
+                        yield item
+
+            wrapped = async_generator
+        elif inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+                with LogContext(**self._added):
+                    return await function(*args, **kwargs)
+
+            wrapped = coroutine
+        elif inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+                with LogContext(**self._added):
+                    return (yield from function(*args, **kwargs))
+
+            wrapped = generator
+        else:
+
+            @functools.wraps(function)
+            def call(*args: Any, **kwargs: Any) -> Any:
+                with LogContext(**self._added):
+                    return function(*args, **kwargs)
+
+            wrapped = call
+        result: F = wrapped
+        return result
+
+
+def give_back(variable: ContextVar[Any], token: Token[Any]) -> None:
+    """Reset `variable`, unless the token came from another context.
+
+    A generator that is closed early is closed by whoever drops it, often elsewhere than where it began: there is then
+    nothing to give back, and nothing to complain about.
+    """
+    try:
+        variable.reset(token)
+    except ValueError:
+        return

@@ -1,0 +1,145 @@
+"""Every name that leaves the process: metrics, labels, headers, log keys and events, as data.
+
+Dashboards, alert rules and the documentation are made from this module; nothing else spells these names out.
+Metric names carry their unit, after the Prometheus naming practices (https://prometheus.io/docs/practices/naming/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+MetricType = Literal["counter", "gauge", "histogram", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricName:
+    """A metric that Belvedere owns: its name as a reader sees it, its type, its help text and its label names."""
+
+    name: str
+    type: MetricType
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+# HTTP. Renamed, and given further labels, by settings.
+HTTP_REQUESTS: Final = MetricName(
+    "http_requests_total", "counter", "Requests answered.", ("method", "endpoint", "status")
+)
+HTTP_DURATION: Final = MetricName(
+    "http_request_duration_seconds",
+    "histogram",
+    "Time from the first byte of a request to the last byte of its answer.",
+    ("method", "endpoint"),
+)
+HTTP_IN_PROGRESS: Final = MetricName("http_requests_in_progress", "gauge", "Requests being served.", ("method",))
+HTTP_REQUEST_SIZE: Final = MetricName(
+    "http_request_size_bytes", "histogram", "Size of request bodies.", ("method", "endpoint")
+)
+HTTP_RESPONSE_SIZE: Final = MetricName(
+    "http_response_size_bytes", "histogram", "Size of response bodies.", ("method", "endpoint")
+)
+HTTP_EXCEPTIONS: Final = MetricName(
+    "http_exceptions_total",
+    "counter",
+    "Exceptions that no handler of the application took.",
+    ("method", "endpoint", "exception"),
+)
+WEBSOCKET_CONNECTIONS: Final = MetricName(
+    "websocket_connections_total",
+    "counter",
+    "WebSocket connections by outcome: accepted, refused or failed.",
+    ("endpoint", "outcome"),
+)
+WEBSOCKET_ACTIVE: Final = MetricName(
+    "websocket_connections_active", "gauge", "WebSocket connections that are open.", ("endpoint",)
+)
+
+# Belvedere's own.
+CHECK_UP: Final = MetricName("belvedere_check_up", "gauge", "1 if the health check passed last time, else 0.", ("check",))
+CHECK_DURATION: Final = MetricName(
+    "belvedere_check_duration_seconds", "histogram", "Time that a health check took.", ("check",)
+)
+LOOP_LAG: Final = MetricName(
+    "belvedere_event_loop_lag_seconds", "gauge", "The longest delay of the event loop in the last 15 to 30 seconds."
+)
+THREADPOOL: Final = MetricName(
+    "belvedere_threadpool_threads", "gauge", "Threads of the pool that runs sync endpoints, by state.", ("state",)
+)
+SERIES_FOLDED: Final = MetricName(
+    "belvedere_series_folded_total",
+    "counter",
+    "Updates that were counted under _overflow, because a metric had reached its bound of label sets.",
+    ("metric",),
+)
+INTERNAL_ERRORS: Final = MetricName(
+    "belvedere_internal_errors_total", "counter", "Failures inside Belvedere that were kept from the application.", ("feature",)
+)
+LINES_DROPPED: Final = MetricName(
+    "belvedere_log_lines_dropped_total", "counter", "Log lines dropped because nobody read them fast enough."
+)
+INFO: Final = MetricName(
+    "belvedere_info", "gauge", "Belvedere's version and the features that are on.", ("version", "features")
+)
+
+HTTP_METRICS: Final = (
+    HTTP_REQUESTS,
+    HTTP_DURATION,
+    HTTP_IN_PROGRESS,
+    HTTP_REQUEST_SIZE,
+    HTTP_RESPONSE_SIZE,
+    HTTP_EXCEPTIONS,
+)
+WEBSOCKET_METRICS: Final = (WEBSOCKET_CONNECTIONS, WEBSOCKET_ACTIVE)
+OWN_METRICS: Final = (
+    CHECK_UP,
+    CHECK_DURATION,
+    LOOP_LAG,
+    THREADPOOL,
+    SERIES_FOLDED,
+    INTERNAL_ERRORS,
+    LINES_DROPPED,
+    INFO,
+)
+
+SIZE_BUCKETS: Final = (100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
+"""Bounds of the size histograms in bytes: 100 B to 10 MB by tens."""
+
+DURATION_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Bounds of the duration histogram in seconds: the classic ones of the Prometheus clients."""
+
+OVERFLOW: Final = "_overflow"
+"""The label value that takes what a bound on label sets leaves no series for."""
+UNMATCHED: Final = "unmatched"
+"""The `endpoint` of a request that no route took."""
+OTHER_METHOD: Final = "_OTHER"
+"""The `method` of a request whose method nobody knows (as in OpenTelemetry's HTTP conventions)."""
+KNOWN_METHODS: Final = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
+)
+CLIENT_CLOSED_REQUEST: Final = 499
+"""Status of a client that went away before its answer; no RFC has it, nginx made it common."""
+
+# Loggers and events.
+ACCESS_LOGGER: Final = "belvedere.access"
+OWN_LOGGER: Final = "belvedere"
+
+
+class Event:
+    """The events that Belvedere logs."""
+
+    REQUEST: Final = "request_processed"
+    STARTING: Final = "application_starting"
+    STARTED: Final = "application_started"
+    STOPPED: Final = "application_stopped"
+    UNHANDLED_EXCEPTION: Final = "unhandled_exception"
+    HTTP_EXCEPTION: Final = "http_exception"
+    VALIDATION_ERROR: Final = "validation_error"
+    CHECK_FAILED: Final = "check_failed"
+    CHECK_RECOVERED: Final = "check_recovered"
+    DRAINING: Final = "draining"
+    INTERNAL_ERROR: Final = "internal_error"
+    LINES_DROPPED: Final = "log_lines_dropped"
+
+
+REDACTED: Final = "[redacted]"

@@ -1,0 +1,143 @@
+"""Metrics: of requests, of the process, of Belvedere, and those that the application declares; served at one path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from prometheus_client.registry import REGISTRY, CollectorRegistry
+
+from belvedere import failures
+from belvedere.metrics.cardinality import folded
+from belvedere.metrics.declared import (
+    Counter,
+    Declaration,
+    Declarations,
+    Gauge,
+    Histogram,
+    counter,
+    declarations,
+    gauge,
+    histogram,
+)
+from belvedere.metrics.decorators import track_count, track_time
+from belvedere.metrics.endpoint import MetricsEndpoint
+from belvedere.metrics.exposition import render
+from belvedere.metrics.families import Family
+from belvedere.metrics.http import HttpMetrics
+from belvedere.metrics.own import OwnMetrics
+from belvedere.metrics.runtime import LoopLag
+from belvedere.settings import MetricSettings, RequestSettings
+
+__all__ = ["Metrics", "counter", "gauge", "histogram", "track_count", "track_time"]
+
+_READ_TIMEOUT = 2.0
+"""Seconds that the `read` of a gauge may take before its last value is shown."""
+
+
+class Metrics:
+    """All metrics of one application.
+
+    Args:
+        settings: of metrics.
+        requests: whose trusted proxies tell a scraper's own address.
+        registry: what is served besides Belvedere's own: prometheus-client's default one unless told otherwise.
+        dropped: returns how many log lines were dropped so far.
+    """
+
+    def __init__(
+        self,
+        settings: MetricSettings,
+        requests: RequestSettings,
+        registry: CollectorRegistry = REGISTRY,
+        dropped: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.http = HttpMetrics(settings, folded)
+        self.lag = LoopLag()
+        self.own = OwnMetrics(folded, lambda: self.lag.seconds, dropped)
+        self.declared = Declarations(CollectorRegistry())
+        self.endpoint = MetricsEndpoint(settings, self.refresh, self.text, requests.trusted_proxies)
+        self._settings = settings
+        self._registries = [self.declared.registry, registry]
+        if registry is not REGISTRY:
+            self._registries.append(declarations.registry)
+
+    @property
+    def families(self) -> list[Family]:
+        return [*self.http.families, *self.own.families]
+
+    def metric(
+        self,
+        kind: Literal["counter", "gauge", "histogram"],
+        name: str,
+        documentation: str,
+        labels: Sequence[str] = (),
+        *,
+        buckets: Sequence[float] | None = None,
+    ) -> Any:
+        """Return a metric of this application alone, made at the first call."""
+        make: type[Any] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}[kind]
+        return self.declared.declare(
+            make, kind, name, documentation, labels, max_series=self._settings.max_series, buckets=buckets or ()
+        )
+
+    async def refresh(self) -> None:
+        """Bring everything up to date that has to be asked on the event loop."""
+        self.own.refresh()
+        await asyncio.gather(*(_read(declared) for declared in self._all_declared() if declared.read is not None))
+
+    def text(self, openmetrics: bool = False) -> bytes:
+        """Return all metrics as text, as they are now."""
+        return render(self.families, self._registries, openmetrics=openmetrics)
+
+    def hidden(self) -> list[str]:
+        """Return names of the application's own metrics that cannot be served because Belvedere's have them."""
+        ours = {name for family in self.families for name in family.base_names}
+        return sorted({metric.name for registry in self._registries for metric in registry.collect()} & ours)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return every metric as data: name, type, labels and buckets."""
+        metrics: list[dict[str, Any]] = [
+            {
+                "name": name,
+                "type": family.kind,
+                "help": family.documentation,
+                "labels": list(family.label_names),
+                "buckets": list(family.bounds),
+                "declared": False,
+            }
+            for family in self.families
+            for name in family.names
+        ]
+        metrics += [
+            {
+                "name": declared.name,
+                "type": declared.kind,
+                "help": declared.documentation,
+                "labels": list(declared.labels),
+                "buckets": list(declared.buckets or Histogram.DEFAULT_BUCKETS[:-1]) if declared.kind == "histogram" else [],
+                "declared": True,
+            }
+            for declared in self._all_declared()
+        ]
+        return metrics
+
+    def _all_declared(self) -> list[Declaration]:
+        return [*declarations.known.values(), *self.declared.known.values()]
+
+
+async def _read(declared: Declaration) -> None:
+    read = declared.read
+    if read is None:
+        return
+    try:
+        async with asyncio.timeout(_READ_TIMEOUT):
+            value = await read()
+        if isinstance(value, Mapping):
+            for labels, one in value.items():
+                declared.metric.labels(*(labels if isinstance(labels, tuple) else (labels,))).set(one)
+        else:
+            declared.metric.set(value)
+    except Exception as error:  # noqa: BLE001 - a scrape shows the last value and goes on
+        failures.contain("metrics", error)

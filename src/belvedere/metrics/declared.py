@@ -1,0 +1,212 @@
+"""Metrics that the application declares: prometheus-client's own, bounded, each declared once and listed.
+
+They belong to the process, and show in every application of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import prometheus_client
+from prometheus_client.registry import REGISTRY, CollectorRegistry
+
+from belvedere.conventions import HTTP_METRICS, OVERFLOW, OWN_METRICS, WEBSOCKET_METRICS, MetricType
+from belvedere.metrics.cardinality import folded
+
+Combine = Literal["sum", "max", "min", "latest"]
+Read = Callable[[], Awaitable[float | Mapping[Any, float]]]
+M = TypeVar("M", "Counter", "Gauge", "Histogram")
+
+_MODES = {"sum": "livesum", "max": "livemax", "min": "livemin", "latest": "livemostrecent"}
+_OURS = frozenset(metric.name for metric in (*HTTP_METRICS, *WEBSOCKET_METRICS, *OWN_METRICS))
+_lock = threading.Lock()
+
+
+class _Bounded:
+    """Gives `labels()` a bound: label sets past `max_series` share one whose values are all `_overflow`."""
+
+    max_series = 2000
+    _metrics: dict[Sequence[str], Any]
+    _labelnames: Sequence[str]
+    _name: str
+
+    def labels(self, *values: Any, **by_name: Any) -> Any:
+        if values and not by_name:
+            key = tuple([str(value) for value in values])
+            # prometheus-client's own look-up takes a lock for what is nearly always there.
+            child = getattr(self, "_metrics", {}).get(key)
+            if child is not None:
+                return child
+        elif by_name and not values and sorted(by_name) == sorted(self._labelnames):
+            key = tuple([str(by_name[name]) for name in self._labelnames])
+        else:
+            return super().labels(*values, **by_name)  # type: ignore[misc]
+        known = getattr(self, "_metrics", None)
+        if known is not None and len(key) == len(self._labelnames) and key not in known and len(known) >= self.max_series:
+            folded.note(self._name)
+            key = (OVERFLOW,) * len(key)
+        return super().labels(*key)  # type: ignore[misc]
+
+
+class Counter(_Bounded, prometheus_client.Counter):
+    """A prometheus-client counter with a bound on its label sets."""
+
+
+class Gauge(_Bounded, prometheus_client.Gauge):
+    """A prometheus-client gauge with a bound on its label sets."""
+
+
+class Histogram(_Bounded, prometheus_client.Histogram):
+    """A prometheus-client histogram with a bound on its label sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What was said when a metric was declared; saying it again must say the same."""
+
+    name: str
+    kind: MetricType
+    documentation: str
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
+    combine: Combine = "sum"
+    metric: Any = field(default=None, compare=False)
+    read: Read | None = field(default=None, compare=False)
+
+
+class Declarations:
+    """The metrics declared in one registry: each once, whoever asks."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.known: dict[str, Declaration] = {}
+
+    def declare(
+        self,
+        make: type[M],
+        kind: MetricType,
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        *,
+        max_series: int,
+        buckets: Sequence[float] = (),
+        combine: Combine = "sum",
+        read: Read | None = None,
+    ) -> M:
+        """Return the metric of that name, made at the first call.
+
+        Raises:
+            ValueError: it is declared already with another type, labels, buckets or combination, or somebody else has it.
+        """
+        if isinstance(labels, str):
+            raise TypeError(f"{name}: labels are a list of names; write [{labels!r}]")
+        if kind == "counter" and not name.endswith("_total"):
+            name = f"{name}_total"
+        if name in _OURS:
+            raise ValueError(f"{name} is a metric of Belvedere's own; choose another name")
+        wanted = Declaration(name, kind, documentation, tuple(labels), tuple(buckets), combine)
+        with _lock:
+            first = self.known.get(name)
+            if first is not None:
+                _same(first, wanted)
+                metric: M = first.metric
+                return metric
+            options: dict[str, Any] = {"registry": self.registry}
+            if kind == "histogram" and buckets:
+                options["buckets"] = tuple(buckets)
+            if kind == "gauge":
+                options["multiprocess_mode"] = _MODES[combine]
+            try:
+                metric = make(name, documentation, tuple(labels), **options)
+            except ValueError as error:
+                if "Duplicated timeseries" not in str(error):
+                    raise
+                raise ValueError(
+                    f"{name} was made with prometheus_client directly already; it is served as it is, or declare it here alone"
+                ) from None
+            metric.max_series = max_series
+            self.known[name] = Declaration(
+                name, kind, documentation, wanted.labels, wanted.buckets, combine, metric=metric, read=read
+            )
+            return metric
+
+
+def _same(first: Declaration, wanted: Declaration) -> None:
+    for what in ("kind", "labels", "buckets", "combine"):
+        before, now = getattr(first, what), getattr(wanted, what)
+        if before != now:
+            raise ValueError(
+                f"{first.name} is declared already with {what} {before!r}, now with {now!r}: "
+                "declare it once and import it, or choose another name"
+            )
+
+
+declarations = Declarations(REGISTRY)
+"""Of this process."""
+
+
+def counter(name: str, documentation: str, labels: Sequence[str] = (), *, max_series: int = 2000) -> Counter:
+    """Declare a counter; its name gets `_total` where it lacks it.
+
+    Args:
+        name: with its unit, such as `shop_orders_placed_total`.
+        documentation: one sentence for whoever reads the metrics.
+        labels: names of labels; their values should be few.
+        max_series: the bound on label sets; further ones are counted under `_overflow`.
+
+    Raises:
+        ValueError: the name is taken, or declared with another type or other labels.
+    """
+    return declarations.declare(Counter, "counter", name, documentation, labels, max_series=max_series)
+
+
+def histogram(
+    name: str,
+    documentation: str,
+    labels: Sequence[str] = (),
+    *,
+    buckets: Sequence[float] | None = None,
+    max_series: int = 2000,
+) -> Histogram:
+    """Declare a histogram; `buckets` are upper bounds in its unit, rising, by default those of request durations.
+
+    Raises:
+        ValueError: the name is taken, or declared with another type, other labels or buckets.
+    """
+    return declarations.declare(
+        Histogram, "histogram", name, documentation, labels, max_series=max_series, buckets=buckets or ()
+    )
+
+
+def gauge(
+    name: str,
+    documentation: str,
+    labels: Sequence[str] = (),
+    *,
+    combine: Combine = "sum",
+    read: Read | None = None,
+    max_series: int = 2000,
+) -> Gauge:
+    """Declare a gauge.
+
+    Args:
+        name: with its unit.
+        documentation: one sentence for whoever reads the metrics.
+        labels: names of labels.
+        combine: how the values of several workers become one: `sum`, `max`, `min` or `latest`.
+        read: an async callable asked at each scrape; returns the value, or for a gauge with labels a mapping of label
+            value (a tuple where there are several labels) to value.
+        max_series: the bound on label sets.
+
+    Raises:
+        ValueError: the name is taken, or declared with another type, other labels or combination.
+    """
+    if combine not in _MODES:
+        raise ValueError(f"{name}: gauges combine by sum, max, min or latest, not {combine!r}")
+    return declarations.declare(
+        Gauge, "gauge", name, documentation, labels, max_series=max_series, combine=combine, read=read
+    )

@@ -1,0 +1,166 @@
+"""Series of our own, counted in plain lists of floats and written out fast.
+
+prometheus-client's classes cost 0.3 µs an increment and 0.6 µs an observation, half of it their lock. Here an update is one
+`cells[i] += 1.0`: CPython switches threads only at calls and backward jumps, of which it has none. A label set is looked up
+once for all metrics of a request, and its text is made once, not at each scrape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from prometheus_client.metrics_core import Metric
+from prometheus_client.samples import Exemplar
+from prometheus_client.utils import floatToGoString
+
+from belvedere.conventions import MetricType
+
+Cells = list[float]
+ExemplarCell = tuple[str, float, float]
+"""Trace id, value, Unix time in seconds."""
+
+
+def escape(value: str) -> str:
+    """Return a label value as both text formats write it."""
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def label_text(labels: Sequence[tuple[str, str]]) -> str:
+    """Return `a="1",b="2"`, in the order given."""
+    return ",".join([f'{name}="{escape(value)}"' for name, value in labels])
+
+
+class Series:
+    """One label set of a family: its cells, and their text."""
+
+    __slots__ = ("cells", "exemplars", "labels", "text")
+
+    def __init__(self, labels: Sequence[tuple[str, str]], cells: int) -> None:
+        self.labels = labels
+        self.text = label_text(labels)
+        self.cells: Cells = [0.0] * cells
+        self.exemplars: list[ExemplarCell | None] = [None] * cells
+
+
+class Family:
+    """A metric with all its series, under one name or several.
+
+    Args:
+        names: what it is called; a counter's end in `_total`.
+        kind: its type.
+        documentation: its help text.
+        label_names: in the order in which they are written.
+        bounds: upper bounds of a histogram's buckets, without infinity.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        kind: MetricType,
+        documentation: str,
+        label_names: Sequence[str] = (),
+        bounds: Sequence[float] = (),
+    ) -> None:
+        self.names = tuple(names)
+        self.kind: MetricType = kind
+        self.documentation = documentation
+        self.label_names = tuple(label_names)
+        self.bounds = list(bounds)
+        self.series: dict[tuple[str, ...], Series] = {}
+
+    @property
+    def base_names(self) -> list[str]:
+        """The names without a counter's `_total`, as OpenMetrics declares them."""
+        return [name.removesuffix("_total") if self.kind == "counter" else name for name in self.names]
+
+    def get(self, *values: str) -> Series:
+        """Return the series of a label set, made at the first call."""
+        series = self.series.get(values)
+        if series is None:
+            # A histogram's cells: the sum, then a count for each bucket and one for infinity.
+            cells = len(self.bounds) + 2 if self.kind == "histogram" else 1
+            labels = tuple(zip(self.label_names, values, strict=True))
+            series = self.series.setdefault(values, Series(labels, cells))
+        return series
+
+    def add_bound(self, bound: float) -> None:
+        """Give the histogram one more bucket; what was observed before is counted only in those above it."""
+        if bound in self.bounds:
+            return
+        at = sum(1 for known in self.bounds if known < bound)
+        for series in self.series.values():
+            series.cells.insert(at + 1, 0.0)
+            series.exemplars.insert(at + 1, None)
+        self.bounds.insert(at, bound)
+
+    def lines(self, *, openmetrics: bool) -> Iterator[str]:
+        """Yield the family in Prometheus text format, or in OpenMetrics with exemplars, a line at a time."""
+        for name, base in zip(self.names, self.base_names, strict=True):
+            shown = base if openmetrics else name
+            yield f"# HELP {shown} {_help(self.documentation, openmetrics=openmetrics)}\n"
+            yield f"# TYPE {shown} {self.kind}\n"
+            for series in list(self.series.values()):
+                if self.kind == "histogram":
+                    yield from self._histogram(name, series, openmetrics=openmetrics)
+                else:
+                    yield f"{name}{_braces(series.text)} {number(series.cells[0])}\n"
+
+    def _histogram(self, name: str, series: Series, *, openmetrics: bool) -> Iterator[str]:
+        separator = "," if series.text else ""
+        cells = list(series.cells)
+        total = 0.0
+        for at, bound in enumerate([*self.bounds, float("inf")], start=1):
+            total += cells[at]
+            exemplar = series.exemplars[at] if openmetrics else None
+            yield (
+                f'{name}_bucket{{{series.text}{separator}le="{floatToGoString(bound)}"}} {number(total)}'
+                f"{'' if exemplar is None else _exemplar(exemplar)}\n"
+            )
+        labels = _braces(series.text)
+        yield f"{name}_count{labels} {number(total)}\n"
+        yield f"{name}_sum{labels} {number(cells[0])}\n"
+
+    def collect(self) -> list[Metric]:
+        """Return the family as prometheus-client has it, for readers in this process."""
+        metrics = []
+        for name, base in zip(self.names, self.base_names, strict=True):
+            metric = Metric(base, self.documentation, self.kind)
+            for series in list(self.series.values()):
+                self._add_samples(metric, name, series)
+            metrics.append(metric)
+        return metrics
+
+    def _add_samples(self, metric: Metric, name: str, series: Series) -> None:
+        labels: dict[str, str] = dict(series.labels)
+        if self.kind != "histogram":
+            metric.add_sample(name, labels, series.cells[0])
+            return
+        total = 0.0
+        for at, bound in enumerate([*self.bounds, float("inf")], start=1):
+            total += series.cells[at]
+            cell = series.exemplars[at]
+            exemplar: Any = None if cell is None else Exemplar({"trace_id": cell[0]}, cell[1], cell[2])
+            metric.add_sample(f"{name}_bucket", {**labels, "le": floatToGoString(bound)}, total, None, exemplar)
+        metric.add_sample(f"{name}_count", labels, total)
+        metric.add_sample(f"{name}_sum", labels, series.cells[0])
+
+
+def number(value: float) -> str:
+    """Return a sample's value as text: Go's spelling for what is no ordinary number."""
+    text = repr(value)
+    return floatToGoString(value) if text[-1:] in {"f", "n"} else text
+
+
+def _braces(text: str) -> str:
+    return f"{{{text}}}" if text else ""
+
+
+def _help(documentation: str, *, openmetrics: bool) -> str:
+    text = documentation.replace("\\", "\\\\").replace("\n", "\\n")
+    return text.replace('"', '\\"') if openmetrics else text
+
+
+def _exemplar(cell: ExemplarCell) -> str:
+    trace_id, value, at = cell
+    return f' # {{trace_id="{trace_id}"}} {number(value)} {at:.3f}'

@@ -1,0 +1,197 @@
+"""The HTTP metrics: an observer that counts each request once, under the template of its route."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+from belvedere import conventions as names
+from belvedere.context import RequestContext
+from belvedere.conventions import KNOWN_METHODS, OTHER_METHOD, OVERFLOW, MetricName
+from belvedere.metrics.cardinality import ContextValues, Folded
+from belvedere.metrics.families import Cells, ExemplarCell, Family, Series
+from belvedere.settings import MetricSettings
+
+_EXEMPLAR_RUNES = 128
+"""OpenMetrics: an exemplar's label names and values have at most 128 characters together."""
+_LONGEST_TRACE_ID = _EXEMPLAR_RUNES - len("trace_id")
+
+Key = tuple[str, str, int, tuple[str, ...]]
+"""Method, endpoint, status, and the values of the context labels."""
+
+
+class _Answer:
+    """The cells that one kind of answer updates: what is looked up per request."""
+
+    __slots__ = ("duration", "exemplars", "request_size", "requests", "response_size")
+
+    def __init__(self, requests: Series, duration: Series, request_size: Series, response_size: Series) -> None:
+        self.requests: Cells = requests.cells
+        self.duration: Cells = duration.cells
+        self.exemplars: list[ExemplarCell | None] = duration.exemplars
+        self.request_size: Cells = request_size.cells
+        self.response_size: Cells = response_size.cells
+
+
+class HttpMetrics:
+    """Counts requests, their duration and sizes, those in progress, their exceptions, and WebSocket connections.
+
+    Args:
+        settings: names, labels, buckets and bounds.
+        folded: counts updates that a bound left no series for.
+        now: Unix time in seconds, for exemplars.
+    """
+
+    feature = "metrics"
+
+    def __init__(self, settings: MetricSettings, folded: Folded, now: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._folded = folded
+        self._now = now
+        self._constants = tuple(settings.constant_labels.values())
+        self._context = ContextValues(settings.context_labels)
+        self._context_sets: set[tuple[str, ...]] = set()
+        self.requests = self._family(names.HTTP_REQUESTS)
+        self.duration = self._family(names.HTTP_DURATION, settings.buckets)
+        self.in_progress = self._family(names.HTTP_IN_PROGRESS, context=False)
+        self.request_size = self._family(names.HTTP_REQUEST_SIZE, names.SIZE_BUCKETS)
+        self.response_size = self._family(names.HTTP_RESPONSE_SIZE, names.SIZE_BUCKETS)
+        self.exceptions = self._family(names.HTTP_EXCEPTIONS)
+        self.connections = self._family(names.WEBSOCKET_CONNECTIONS, context=False)
+        self.active = self._family(names.WEBSOCKET_ACTIVE, context=False)
+        self._bounds = self.duration.bounds
+        self._answers: dict[Key, _Answer] = {}
+        self._progress: dict[str, Cells] = {}
+
+    @property
+    def families(self) -> Sequence[Family]:
+        return (
+            self.requests,
+            self.duration,
+            self.in_progress,
+            self.request_size,
+            self.response_size,
+            self.exceptions,
+            self.connections,
+            self.active,
+        )
+
+    def add_bound(self, seconds: float) -> None:
+        """Make `seconds` an exact bucket of the duration histogram."""
+        self.duration.add_bound(seconds)
+
+    def begin(self, request: RequestContext) -> None:
+        if request.excluded:
+            return
+        if request.websocket:
+            self._of(self.connections, request.endpoint, "accepted")[0] += 1.0
+            self._of(self.active, request.endpoint)[0] += 1.0
+            return
+        method = request.method
+        cells = self._progress.get(method)
+        if cells is None:
+            cells = self._progress_of(method)
+        cells[0] += 1.0
+
+    def finish(self, request: RequestContext) -> None:
+        if request.excluded:
+            return
+        if request.websocket:
+            self._finish_websocket(request)
+            return
+        method = request.method
+        context = self._context_of(request) if self._context.names else ()
+        key = (method, request.endpoint, request.status, context)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answer(key)
+        cells = self._progress.get(method)
+        if cells is None:
+            cells = self._progress_of(method)
+        cells[0] -= 1.0
+        answer.requests[0] += 1.0
+        duration = request.duration
+        cells = answer.duration
+        cells[0] += duration
+        at = bisect_left(self._bounds, duration) + 1
+        cells[at] += 1.0
+        if request.sampled and len(request.trace_id) <= _LONGEST_TRACE_ID:
+            answer.exemplars[at] = (request.trace_id, duration, self._now())
+        size = request.request_bytes
+        cells = answer.request_size
+        cells[0] += size
+        cells[bisect_left(names.SIZE_BUCKETS, size) + 1] += 1.0
+        size = request.response_bytes
+        cells = answer.response_size
+        cells[0] += size
+        cells[bisect_left(names.SIZE_BUCKETS, size) + 1] += 1.0
+        if request.exception is not None:
+            self._count_exception(request, context)
+
+    def _finish_websocket(self, request: RequestContext) -> None:
+        if request.status == 101:
+            self._of(self.active, request.endpoint)[0] -= 1.0
+        if request.exception is not None:
+            self._of(self.connections, request.endpoint, "failed")[0] += 1.0
+            self._count_exception(request, self._context_of(request))
+        elif request.status != 101:
+            self._of(self.connections, request.endpoint, "refused")[0] += 1.0
+
+    def _answer(self, key: Key) -> _Answer:
+        method, endpoint, status, context = key
+        method = _known(method)
+        rest = (*self._constants, *context)
+        by_status = (str(status),) if self._settings.duration_status else ()
+        answer = _Answer(
+            self.requests.get(method, endpoint, str(status), *rest),
+            self.duration.get(method, endpoint, *by_status, *rest),
+            self.request_size.get(method, endpoint, *rest),
+            self.response_size.get(method, endpoint, *rest),
+        )
+        if method != OTHER_METHOD:
+            # Methods nobody knows are as many as somebody likes to send.
+            self._answers[key] = answer
+        return answer
+
+    def _progress_of(self, method: str) -> Cells:
+        known = _known(method)
+        cells = self._of(self.in_progress, known)
+        if known == method:
+            self._progress[method] = cells
+        return cells
+
+    def _of(self, family: Family, *values: str) -> Cells:
+        return family.get(*values, *self._constants).cells
+
+    def _count_exception(self, request: RequestContext, context: tuple[str, ...]) -> None:
+        kind = type(request.exception).__name__
+        self.exceptions.get(_known(request.method), request.endpoint, kind, *self._constants, *context).cells[0] += 1.0
+
+    def _context_of(self, request: RequestContext) -> tuple[str, ...]:
+        values, overflowed = self._context.admit(request.bound)
+        if values not in self._context_sets:
+            if len(self._context_sets) >= self._settings.max_series:
+                values = (OVERFLOW,) * len(values)
+                overflowed = True
+            else:
+                self._context_sets.add(values)
+        if overflowed:
+            for name in self.requests.names:
+                self._folded.note(name)
+        return values
+
+    def _family(self, metric: MetricName, bounds: Sequence[float] = (), *, context: bool = True) -> Family:
+        called = self._settings.names.get(metric.name, (metric.name,))
+        if metric.type == "counter":
+            called = tuple(name if name.endswith("_total") else f"{name}_total" for name in called)
+        labels = list(metric.labels)
+        if metric is names.HTTP_DURATION and self._settings.duration_status:
+            labels.append("status")
+        renamed = [self._settings.labels.get(label, label) for label in labels]
+        renamed += [*self._settings.constant_labels, *(self._context.names if context else ())]
+        return Family(called, metric.type, metric.help, renamed, bounds)
+
+
+def _known(method: str) -> str:
+    return method if method in KNOWN_METHODS or method == "WEBSOCKET" else OTHER_METHOD

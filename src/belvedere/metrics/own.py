@@ -1,0 +1,80 @@
+"""Belvedere's own metrics: checks, the process, and how Belvedere itself is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from belvedere import conventions as names
+from belvedere import failures
+from belvedere.conventions import MetricName
+from belvedere.metrics.cardinality import Folded
+from belvedere.metrics.families import Family
+from belvedere.metrics.runtime import threadpool
+
+
+class OwnMetrics:
+    """The `belvedere_*` families of one application, brought up to date before each scrape.
+
+    Args:
+        folded: what bounds on label sets folded.
+        lag: returns the event loop's worst recent delay in seconds.
+        dropped: returns how many log lines were dropped so far.
+    """
+
+    def __init__(self, folded: Folded, lag: Callable[[], float], dropped: Callable[[], int]) -> None:
+        self._folded = folded
+        self._lag = lag
+        self._dropped = dropped
+        self.check_up = _family(names.CHECK_UP)
+        self.check_duration = _family(names.CHECK_DURATION, names.DURATION_BUCKETS)
+        self.loop_lag = _family(names.LOOP_LAG)
+        self.threadpool = _family(names.THREADPOOL)
+        self.series_folded = _family(names.SERIES_FOLDED)
+        self.internal_errors = _family(names.INTERNAL_ERRORS)
+        self.lines_dropped = _family(names.LINES_DROPPED)
+        self.info = _family(names.INFO)
+
+    @property
+    def families(self) -> Sequence[Family]:
+        return (
+            self.check_up,
+            self.check_duration,
+            self.loop_lag,
+            self.threadpool,
+            self.series_folded,
+            self.internal_errors,
+            self.lines_dropped,
+            self.info,
+        )
+
+    def tell(self, version: str, features: Sequence[str]) -> None:
+        """Have `belvedere_info` show the version and the features that are on."""
+        self.info.series.clear()
+        self.info.get(version, ",".join(features)).cells[0] = 1.0
+
+    def check_result(self, check: str, passed: bool, seconds: float) -> None:
+        """Count one run of a health check."""
+        self.check_up.get(check).cells[0] = float(passed)
+        cells = self.check_duration.get(check).cells
+        cells[0] += seconds
+        cells[1 + sum(1 for bound in self.check_duration.bounds if bound < seconds)] += 1.0
+
+    def forget_check(self, check: str) -> None:
+        """Show nothing of a check that was taken off."""
+        self.check_up.series.pop((check,), None)
+        self.check_duration.series.pop((check,), None)
+
+    def refresh(self) -> None:
+        """Take over what is counted elsewhere; called on the event loop."""
+        self.loop_lag.get().cells[0] = self._lag()
+        for state, threads in threadpool().items():
+            self.threadpool.get(state).cells[0] = threads
+        for metric, folds in self._folded.counts.items():
+            self.series_folded.get(metric).cells[0] = float(folds)
+        for feature, errors in failures.counts.items():
+            self.internal_errors.get(feature).cells[0] = float(errors)
+        self.lines_dropped.get().cells[0] = float(self._dropped())
+
+
+def _family(metric: MetricName, bounds: Sequence[float] = ()) -> Family:
+    return Family((metric.name,), metric.type, metric.help, metric.labels, bounds)

@@ -1,0 +1,71 @@
+"""How the process itself is doing: the event loop's lag, and the threads that run sync endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import anyio.to_thread
+
+_TICK = 0.25
+"""Seconds between two looks at the clock: short enough to see what a request feels, four wake-ups a second."""
+_WINDOW = 15.0
+"""Seconds that the worst delay is remembered at least: a usual scrape interval."""
+
+
+class LoopLag:
+    """Measures how late the event loop runs what is due, and remembers the worst of the last 15 to 30 seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._window_ends = 0.0
+        self._worst = [0.0, 0.0]
+
+    @property
+    def seconds(self) -> float:
+        """The worst delay of this window and the one before, in seconds."""
+        # A loop that is stuck right now is late already.
+        late = self._clock() - self._due if self._handle is not None else 0.0
+        return max(*self._worst, late, 0.0)
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._window_ends = self._clock() + _WINDOW
+        self._schedule()
+
+    async def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def tick(self) -> None:
+        """Note how late this call is, and plan the next."""
+        now = self._clock()
+        self._worst[0] = max(self._worst[0], now - self._due)
+        if now >= self._window_ends:
+            self._worst = [0.0, self._worst[0]]
+            self._window_ends = now + _WINDOW
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._loop is not None:
+            self._due = self._clock() + _TICK
+            self._handle = self._loop.call_later(_TICK, self.tick)
+
+
+def threadpool() -> dict[str, float]:
+    """Return how many threads of the pool for sync endpoints are busy, idle (may still be started), and waited for.
+
+    Must be called on the event loop, whose pool it is.
+    """
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    statistics = limiter.statistics()
+    return {
+        "busy": float(statistics.borrowed_tokens),
+        "idle": float(statistics.total_tokens - statistics.borrowed_tokens),
+        "waiting": float(statistics.tasks_waiting),
+    }

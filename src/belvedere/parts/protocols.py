@@ -1,0 +1,69 @@
+"""What a part is, and what it may ask of the application that it is installed in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from belvedere.context import RequestContext
+from belvedere.parts.check import Check
+from belvedere.parts.objective import SLO
+from belvedere.settings import Settings
+
+
+class Observer(Protocol):
+    """A feature that watches requests: called once when one begins and once when its last byte has been sent.
+
+    Both are called on the event loop, must not block, and may raise: what they raise is counted and kept from the request.
+    """
+
+    feature: str
+
+    def begin(self, request: RequestContext) -> None: ...
+
+    def finish(self, request: RequestContext) -> None: ...
+
+
+class Host(Protocol):
+    """What a part sees of the observed application."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def metric(
+        self,
+        kind: Literal["counter", "gauge", "histogram"],
+        name: str,
+        documentation: str,
+        labels: Sequence[str] = (),
+        *,
+        buckets: Sequence[float] | None = None,
+    ) -> Any:
+        """Return a metric of this application, made at the first call; it is bounded and in the catalogue."""
+
+    def check(self, check: Check) -> None:
+        """Add a health check."""
+
+    def objective(self, objective: SLO) -> None:
+        """Add an objective: to the catalogue, and its threshold as an exact bucket."""
+
+    def observer(self, observer: Observer) -> None:
+        """Let `observer` watch every request from now on."""
+
+    def logger(self, name: str) -> Any:
+        """Return a logger of that name, in the same pipeline as every other."""
+
+    def on_start(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Have `call` run when the application has started."""
+
+    def on_stop(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Have `call` run when the application stops."""
+
+
+@runtime_checkable
+class Part(Protocol):
+    """Something that `observe` and `add` take: it is installed in a host and taken out again."""
+
+    def install(self, host: Host) -> None: ...
+
+    def uninstall(self) -> None: ...

@@ -1,0 +1,72 @@
+"""What parts see of the application: the features, behind the `Host` protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal
+
+import prometheus_client
+
+from belvedere.asgi import Lifespan, Plan
+from belvedere.health import Health
+from belvedere.logs import get_logger
+from belvedere.metrics import Metrics
+from belvedere.parts import SLO, Check, Observer
+from belvedere.settings import Settings
+
+_METRICS: dict[str, Any] = {
+    "counter": prometheus_client.Counter,
+    "gauge": prometheus_client.Gauge,
+    "histogram": prometheus_client.Histogram,
+}
+
+
+class AppHost:
+    """The host of one application; a feature that is off takes what it is given and does nothing with it."""
+
+    def __init__(
+        self, settings: Settings, plan: Plan, lifespan: Lifespan, metrics: Metrics | None, health: Health | None
+    ) -> None:
+        self.settings = settings
+        self.objectives: list[SLO] = []
+        self._plan = plan
+        self._lifespan = lifespan
+        self._metrics = metrics
+        self._health = health
+
+    def metric(
+        self,
+        kind: Literal["counter", "gauge", "histogram"],
+        name: str,
+        documentation: str,
+        labels: Sequence[str] = (),
+        *,
+        buckets: Sequence[float] | None = None,
+    ) -> Any:
+        if self._metrics is not None:
+            return self._metrics.metric(kind, name, documentation, labels, buckets=buckets)
+        options = {"buckets": buckets} if buckets else {}
+        return _METRICS[kind](name, documentation, labels, registry=None, **options)
+
+    def check(self, check: Check) -> None:
+        if self._health is not None:
+            self._health.add(check)
+
+    def objective(self, objective: SLO) -> None:
+        if any(known.name == objective.name for known in self.objectives):
+            raise ValueError(f"there is an SLO {objective.name!r} already: give each its own name")
+        self.objectives.append(objective)
+        if self._metrics is not None and objective.latency is not None:
+            self._metrics.http.add_bound(objective.latency)
+
+    def observer(self, observer: Observer) -> None:
+        self._plan.observe([*self._plan.observers, observer])
+
+    def logger(self, name: str) -> Any:
+        return get_logger(name)
+
+    def on_start(self, call: Callable[[], Awaitable[None]]) -> None:
+        self._lifespan.started.append(call)
+
+    def on_stop(self, call: Callable[[], Awaitable[None]]) -> None:
+        self._lifespan.stopped.append(call)

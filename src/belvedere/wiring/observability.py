@@ -1,0 +1,262 @@
+"""`observe`, and the object it returns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+from prometheus_client.registry import REGISTRY, CollectorRegistry
+
+from belvedere.asgi import Attachment, Binder, Lifespan, Plan
+from belvedere.asgi.native_telemetry import switch_off
+from belvedere.asgi.routes import templates
+from belvedere.context import RequestContext
+from belvedere.conventions import OWN_LOGGER, Event
+from belvedere.headers import response_headers
+from belvedere.health import Health
+from belvedere.logs import Logs, get_logger, mark_reported
+from belvedere.metrics import Metrics
+from belvedere.parts import Part
+from belvedere.problems import Problems
+from belvedere.settings import Settings
+from belvedere.wiring.host import AppHost
+from belvedere.wiring.report import Report, describe
+
+_STATE = "belvedere"
+
+
+class Observability:
+    """What `observe` put around one application: to look at, to add to, to take off again."""
+
+    def __init__(self, app: Any, settings: Settings, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._undo: list[Callable[[], None]] = []
+        self._parts: list[Part] = []
+        self.settings = settings.named(getattr(app, "title", type(app).__name__), getattr(app, "version", ""))
+        settings = self.settings
+        self._plan = plan = Plan(settings.requests.header)
+        self._lifespan = plan.lifespan = Lifespan()
+        self._logs = Logs(settings) if settings.logs else None
+        self._log = get_logger(OWN_LOGGER) if self._logs else None
+        self._health = Health(settings, self._log) if settings.health else None
+        self._problems = Problems(settings, self._log) if settings.problems else None
+        self._metrics = Metrics(settings.metrics, settings.requests, registry, self._dropped) if settings.metrics else None
+        self._host = AppHost(settings, plan, self._lifespan, self._metrics, self._health)
+        self._plan_requests()
+        self._plan_observers()
+        self._plan_lifespan()
+        if self._logs is not None:
+            self._logs.install()
+            self._undo.append(self._logs.remove)
+        if self._metrics is not None:
+            self._undo.append(self._metrics.endpoint.close)
+        handlers = self._problems.handlers if self._problems else {}
+        self._attachment = Attachment(app, plan, handlers, self._adopt)
+        self._undo.append(self._attachment.remove)
+        setattr(app.state, _STATE, self)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the instance takes traffic; set to `False`, readiness answers 503 until it is `True` again."""
+        return self._health is None or self._health.ready
+
+    @ready.setter
+    def ready(self, value: bool) -> None:
+        if self._health is not None:
+            self._health.ready = value
+
+    def add(self, part: Part) -> None:
+        """Install a check, an objective, an integration or somebody else's extension.
+
+        Raises:
+            TypeError: it is no part.
+        """
+        if not isinstance(part, Part):
+            raise TypeError(
+                f"{part!r} is no part: a part has install(host) and uninstall(), "
+                "as belvedere.Check, belvedere.SLO and the integrations have"
+            )
+        part.install(self._host)
+        self._parts.append(part)
+
+    def report(self) -> Report:
+        """Return every feature with its state, `on` or `off`, and why."""
+        return describe(
+            self.settings, self._app, self._logs, self._metrics, self._health, self._attachment, self._yielded, self._parts
+        )
+
+    def catalogue(self) -> dict[str, Any]:
+        """Return what the application shows to the world, as plain data that JSON can hold.
+
+        Metrics with labels and buckets, routes, probes, checks, SLOs and features: what dashboards and rules are made from.
+        """
+        health = self._health.describe() if self._health else {"probes": [], "checks": []}
+        return {
+            "service": self.settings.service,
+            "version": self.settings.version,
+            "environment": self.settings.environment,
+            "metrics_path": self.settings.metrics.path if self.settings.metrics else None,
+            "metrics": self._metrics.describe() if self._metrics else [],
+            "routes": [
+                {"path": path, "methods": sorted(methods)} for path, methods, _ in templates(self._app) if methods
+            ],
+            **health,
+            "slos": [
+                {
+                    "name": objective.name,
+                    "objective": objective.objective,
+                    "latency": objective.latency,
+                    "routes": list(objective.routes),
+                }
+                for objective in self._host.objectives
+            ],
+            "features": {name: row["state"] for name, row in self.report().items()},
+        }
+
+    def remove(self) -> None:
+        """Take everything off again: application, logging and framework are as they were before."""
+        for part in reversed(self._parts):
+            part.uninstall()
+        self._parts.clear()
+        while self._undo:
+            self._undo.pop()()
+        if getattr(self._app.state, _STATE, None) is self:
+            delattr(self._app.state, _STATE)
+
+    # What the pass works after.
+
+    def _plan_requests(self) -> None:
+        settings, plan = self.settings, self._plan
+        requests = settings.requests
+        plan.hex = requests.format == "hex"
+        plan.trust = requests.trust
+        plan.trusted_proxies = requests.trusted_proxies
+        plan.service = {"service": settings.service, "environment": settings.environment}
+        plan.set_headers(*response_headers(settings))
+        if requests.bind:
+            binder = Binder(requests.bind)
+            plan.binder = binder.begin
+            plan.on_route = binder.from_path if binder.reads_path else None
+        self._served: dict[str, Any] = dict(self._health.served()) if self._health else {}
+        if self._metrics is not None and settings.metrics is not None and settings.metrics.port is None:
+            self._served[settings.metrics.path] = self._metrics.endpoint
+        self._yielded: list[str] = []
+        plan.on_build = self._serve
+        exclude = self._served.keys() if requests.exclude is None else requests.exclude
+        plan.excluded = frozenset(path for path in exclude if not path.endswith("*"))
+        plan.excluded_prefixes = tuple(path[:-1] for path in exclude if path.endswith("*"))
+
+    def _plan_observers(self) -> None:
+        observers: list[Any] = []
+        if self._metrics is not None:
+            observers.append(self._metrics.http)
+        if self._logs is not None and self._logs.access is not None:
+            observers.append(self._logs.access)
+        self._plan.observe(observers)
+        if self._health is not None and self._metrics is not None:
+            self._health.on_result = self._metrics.own.check_result
+        if self._problems is not None:
+            self._plan.answer_failure = self._problems.answer_failure
+            self._plan.failed = self._failed
+
+    def _plan_lifespan(self) -> None:
+        self._lifespan.before.append(self._starting)
+        if self._metrics is not None:
+            self._lifespan.started.append(self._metrics.lag.start)
+            self._lifespan.stopped.append(self._metrics.lag.stop)
+        if self._health is not None:
+            self._lifespan.started.append(self._health.start)
+            self._lifespan.stopped.append(self._health.stop)
+        self._lifespan.started.append(self._started)
+        # The last to be told: hooks run in reverse when the application stops.
+        self._lifespan.stopped.insert(0, self._stopped)
+
+    def _serve(self) -> None:
+        """Serve what the application has no route of its own for; run when its routes are known."""
+        own = {path for path, methods, _ in templates(self._app) if not methods or "GET" in methods}
+        self._yielded = [path for path in self._served if path in own or f"{path}/{{path}}" in own]
+        self._plan.served = {path: app for path, app in self._served.items() if path not in self._yielded}
+        if self._metrics is not None:
+            on = [name for name, row in self.report().items() if row["state"] == "on"]
+            self._metrics.own.tell(version("belvedere"), on)
+
+    def _adopt(self, app: Any) -> Callable[[], None]:
+        """Prepare an application that requests reach: the observed one, and each that is mounted below it."""
+        native = switch_off(app, metrics=self._metrics is not None, logs=self._logs is not None)
+        document = self._problems.document(app) if self._problems else None
+
+        def undo() -> None:
+            native()
+            if document is not None:
+                document()
+
+        return undo
+
+    # What happens while it runs.
+
+    def _failed(self, request: RequestContext, error: Exception) -> None:
+        if self._problems is not None and self._log is not None:
+            self._problems.failed(request, error)
+            mark_reported(error)
+
+    def _dropped(self) -> int:
+        return self._logs.dropped if self._logs else 0
+
+    async def _starting(self) -> None:
+        self._began = time.perf_counter()
+        if self._logs is not None and self._log is not None and self.settings.logs is not None:
+            self._logs.reassert()
+            self._log.info(
+                Event.STARTING,
+                app_name=self.settings.service,
+                version=self.settings.version,
+                environment=self.settings.environment,
+                debug=bool(getattr(self._app, "debug", False)),
+                log_level=self.settings.logs.level.upper(),
+                features={name: f"{row['state']}: {row['why']}" for name, row in self.report().items()},
+            )
+
+    async def _started(self) -> None:
+        if self._health is not None:
+            self._health.started = True
+        if self._log is not None:
+            seconds = round(time.perf_counter() - self._began, 3)
+            self._log.info(Event.STARTED, version=self.settings.version, seconds=seconds)
+
+    async def _stopped(self) -> None:
+        if self._logs is not None and self._log is not None:
+            self._log.info(Event.STOPPED)
+            self._logs.flush()
+
+
+def observe(
+    app: Any, *parts: Part, settings: Settings | None = None, registry: CollectorRegistry = REGISTRY
+) -> Observability:
+    """Make `app` fit for production: ids, logs, metrics, probes, one error shape, security headers.
+
+    Call it once, last among what wraps the application; a second call returns the same object, adding its parts.
+
+    Args:
+        app: a FastAPI or Starlette application.
+        parts: checks, objectives, integrations and extensions.
+        settings: by default everything from the environment.
+        registry: the prometheus-client registry that is served besides Belvedere's own metrics.
+
+    Raises:
+        TypeError: `app` is no such application, or a part is none.
+        SettingsError: naming every bad setting.
+    """
+    if not hasattr(app, "build_middleware_stack") or not hasattr(app, "exception_handlers"):
+        raise TypeError(f"observe takes a FastAPI or Starlette application, not {type(app).__name__}: call it on the app itself")
+    known = getattr(app.state, _STATE, None)
+    observability = known if isinstance(known, Observability) else Observability(app, settings or Settings(), registry)
+    try:
+        for part in parts:
+            observability.add(part)
+    except BaseException:
+        if observability is not known:
+            observability.remove()
+        raise
+    return observability

@@ -1,0 +1,116 @@
+"""What is on, what is off, and why: told at start, by `Observability.report()` and by `belvedere report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from belvedere.asgi import Attachment
+from belvedere.settings import Settings
+
+if TYPE_CHECKING:
+    from belvedere.health import Health
+    from belvedere.logs import Logs
+    from belvedere.metrics import Metrics
+    from belvedere.parts import Part
+
+
+class Row(TypedDict):
+    """A feature's state and the reason for it."""
+
+    state: Literal["on", "off"]
+    why: str
+
+
+Report = dict[str, Row]
+"""Feature to row, in the order in which people read it."""
+
+_SWITCHED_OFF: Row = {"state": "off", "why": "switched off by the settings"}
+
+
+def describe(
+    settings: Settings,
+    app: Any,
+    logs: Logs | None,
+    metrics: Metrics | None,
+    health: Health | None,
+    attachment: Attachment,
+    yielded: Sequence[str],
+    parts: Sequence[Part],
+) -> Report:
+    """Return the state of every feature of an application."""
+    report: Report = {
+        "requests": _on(_requests(settings, attachment)),
+        "logs": _logs(settings, logs) if logs else _SWITCHED_OFF,
+        "metrics": _metrics(settings, metrics, yielded) if metrics else _SWITCHED_OFF,
+        "health": _health(settings, yielded) if health else _SWITCHED_OFF,
+        "problems": _on(f"errors as {settings.problems.format}") if settings.problems else _SWITCHED_OFF,
+        "headers": _on(_headers(settings)) if settings.headers else _SWITCHED_OFF,
+        "tracing": _tracing(settings, app),
+    }
+    for part in parts:
+        kind = type(part).__name__.lower()
+        name = getattr(part, "name", None)
+        report[f"{kind}:{name}" if name else kind] = _on("given to observe")
+    return report
+
+
+def _on(why: str) -> Row:
+    return {"state": "on", "why": why}
+
+
+def _requests(settings: Settings, attachment: Attachment) -> str:
+    why = f"{settings.requests.header}, {'kept from callers' if settings.requests.trust else 'always made here'}"
+    if not attachment.topmost:
+        why += "; something wrapped the application after Belvedere and is not seen: call observe last"
+    return why
+
+
+def _logs(settings: Settings, logs: Logs) -> Row:
+    why = f"{logs.format} ({logs.format_reason})"
+    if settings.logs is not None and settings.logs.path:
+        why += f", and in {settings.logs.path}"
+    if logs.shared:
+        why += "; another application of this process set the log up first"
+    return _on(why)
+
+
+def _metrics(settings: Settings, metrics: Metrics, yielded: Sequence[str]) -> Row:
+    path = settings.metrics.path if settings.metrics else ""
+    why = f"at {path}"
+    if path in yielded:
+        why = f"not served at {path}: the application has a route of its own there"
+    if hidden := metrics.hidden():
+        why += f"; hidden by Belvedere's of the same name: {', '.join(hidden)}"
+    return _on(why)
+
+
+def _health(settings: Settings, yielded: Sequence[str]) -> Row:
+    health = settings.health
+    if health is None:
+        return _SWITCHED_OFF
+    probes = {
+        "live": health.live,
+        "ready": health.ready,
+        "startup": health.startup,
+        "detailed": health.detailed,
+        "basic": health.basic,
+    }
+    served = [f"{probe} {path}" for probe, path in probes.items() if path and path not in yielded]
+    why = ", ".join(served) or "no probe has a path"
+    if lost := [path for path in probes.values() if path in yielded]:
+        why += f"; the application has routes of its own at {', '.join(map(str, lost))}"
+    return _on(why)
+
+
+def _headers(settings: Settings) -> str:
+    chosen = [name for name, value in settings.headers or () if value is not None]
+    return ", ".join(chosen) or "every header is None"
+
+
+def _tracing(settings: Settings, app: Any) -> Row:
+    if settings.tracing is None:
+        return _SWITCHED_OFF
+    if settings.tracing.endpoint or settings.tracing.provider is not None:
+        return {"state": "off", "why": "this version makes no spans of its own; those of FastAPI are adopted"}
+    return {"state": "off", "why": "no endpoint (OTEL_EXPORTER_OTLP_ENDPOINT or tracing.endpoint)"}
