@@ -1,0 +1,61 @@
+"""The standard library's side: a handler that turns records into lines."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from belvedere.logs import output
+from belvedere.logs.serialise import as_text
+from belvedere.logs.servers import ACCESS_LOGGERS, is_server, reported
+
+RECORD_KEYS: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
+"""What a record holds by itself; the rest came by `extra`."""
+
+_DROPPED: Final = RECORD_KEYS | {"color_message"}
+
+
+class Handler(logging.Handler):
+    """Sends records through the pipeline; on the root logger, and nowhere else."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        # The standard library's own holds a lock around `emit`, which the writer makes unnecessary.
+        kept: Any = self.filter(record)
+        if kept:
+            self.emit(kept if isinstance(kept, logging.LogRecord) else record)
+        return bool(kept)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        active = output.active
+        if active is None or record.levelno < active.pipeline.levels.threshold(record.name):
+            return
+        error = record.exc_info[1] if record.exc_info else None
+        from_server = is_server(record.name)
+        if from_server and reported(error):
+            return
+        active.emit(
+            record.levelno,
+            record.levelname.lower(),
+            record.name,
+            message(record),
+            extra_fields(record),
+            error=error,
+            exception=None if record.exc_info else record.exc_text,
+            stack=record.stack_info,
+            at=record.created,
+            # A server says little, and the last of it just before a signal ends the process without further ado.
+            now=from_server and record.name not in ACCESS_LOGGERS,
+        )
+
+
+def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what came by `extra`; uvicorn's copy of its message for terminals is left out."""
+    return {key: value for key, value in vars(record).items() if key not in _DROPPED}
+
+
+def message(record: logging.LogRecord) -> str:
+    """Return the record's text; where its arguments do not fit, they are shown beside it."""
+    try:
+        return record.getMessage()
+    except Exception:  # arguments, and their own methods, may raise anything
+        return f"{as_text(record.msg)} {as_text(record.args)}"

@@ -1,0 +1,71 @@
+"""A logging configuration for the processes of a server that load no application, such as uvicorn's supervisor."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from belvedere.logs.bridge import extra_fields, message
+from belvedere.logs.installation import colors_wanted, decide_format
+from belvedere.logs.pipeline import Pipeline, formatted
+from belvedere.logs.serialise import describe
+from belvedere.logs.servers import SERVER_LOGGERS
+from belvedere.settings import LogSettings, Settings
+
+
+class Formatter(logging.Formatter):
+    """Formats records as the lines of an observed application.
+
+    Settings come from the environment; `service` and `environment` stand in where it does not say them.
+    """
+
+    def __init__(self, service: str = "", environment: str = "") -> None:
+        super().__init__()
+        settings = Settings()
+        own = {"service": settings.service or service}
+        if environment and "environment" not in settings.model_fields_set:
+            own["environment"] = environment
+        settings = settings.model_copy(update=own)
+        self._pipeline = Pipeline(settings, decide_format(settings)[0], colors=colors_wanted())
+
+    def format(self, record: logging.LogRecord) -> str:
+        error = record.exc_info[1] if record.exc_info else None
+        try:
+            line = self._pipeline.line(
+                record.levelname.lower(),
+                record.name,
+                message(record),
+                extra_fields(record),
+                exception=record.exc_text if error is None else formatted(error),
+                stack=record.stack_info,
+                at=record.created,
+            )
+            return self._pipeline.render(line).decode("utf-8", "replace").rstrip("\n")
+        except Exception:  # a server must not stop for a line
+            return describe(record)
+
+
+def logconfig(settings: Settings) -> dict[str, Any]:
+    """Return a configuration after PEP 391, made of plain data, for `uvicorn --log-config` and its like.
+
+    An application that is observed in the same process takes its place.
+    """
+    logs = settings.logs or LogSettings()
+    formatter: dict[str, str] = {"()": f"{Formatter.__module__}.{Formatter.__qualname__}"}
+    if settings.service:
+        formatter["service"] = settings.service
+    if "environment" in settings.model_fields_set:
+        formatter["environment"] = settings.environment
+    loggers: dict[str, dict[str, Any]] = {name: {"handlers": [], "propagate": True} for name in SERVER_LOGGERS}
+    for name, level in logs.quiet.items():
+        loggers.setdefault(name, {"propagate": True})["level"] = level.upper()
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"belvedere": formatter},
+        "handlers": {
+            "belvedere": {"class": "logging.StreamHandler", "formatter": "belvedere", "stream": "ext://sys.stdout"}
+        },
+        "root": {"level": logs.level.upper(), "handlers": ["belvedere"]},
+        "loggers": loggers,
+    }

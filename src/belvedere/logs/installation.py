@@ -1,0 +1,170 @@
+"""Logging as the process has it: one for all observed applications, from the first to the last."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from belvedere.logs import output
+from belvedere.logs.access import AccessLine
+from belvedere.logs.bridge import Handler
+from belvedere.logs.file import LogFile
+from belvedere.logs.output import Output
+from belvedere.logs.pipeline import Format, Pipeline
+from belvedere.logs.stdout import Stdout
+from belvedere.logs.structured import PROCESSORS, BoundLogger, target
+from belvedere.logs.takeover import Takeover
+from belvedere.logs.writer import Writer
+from belvedere.settings import LogSettings, Settings
+
+_PRODUCTION = frozenset({"prod", "production"})
+
+
+class Logs:
+    """The logs of one application.
+
+    `install` and `remove` are counted over the applications of the process: the settings of the first one hold for
+    all, as lines outside requests belong to none of them. `shared` says that another's settings are in force.
+
+    Args:
+        settings: resolved, with `logs`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._logs = settings.logs or LogSettings()
+        self.format, self.format_reason = decide_format(settings)
+        self.access = AccessLine(self._logs.client) if self._logs.access else None
+
+    @property
+    def shared(self) -> bool:
+        """Whether the process logs after the settings of another application, which differ from these."""
+        return _process is not None and self in _process.users and _differ(_process.settings, self.settings)
+
+    @property
+    def dropped(self) -> int:
+        """Lines of this process that stdout did not get."""
+        return 0 if _process is None else _process.output.writer.dropped
+
+    def install(self) -> None:
+        """Have the process log through the pipeline."""
+        global _process
+        if _process is None:
+            _process = _Process(self.settings, self.format)
+        if self not in _process.users:
+            _process.users.append(self)
+            _process.take()
+        if self.access is not None:
+            self.access.use(_process.output)
+
+    def remove(self) -> None:
+        """Take this application's share away; with the last one, logging is as it was before the first."""
+        global _process
+        if self.access is not None:
+            self.access.use(None)
+        if _process is None or self not in _process.users:
+            return
+        _process.users.remove(self)
+        if _process.users:
+            _process.take()
+        else:
+            process, _process = _process, None
+            process.give_back()
+
+    def reassert(self) -> None:
+        """Take over again what a `dictConfig` or a server has changed since."""
+        if _process is not None and self in _process.users:
+            _process.take()
+
+    def set_level(self, level: str, quiet: Mapping[str, str] | None = None) -> None:
+        """Change the least level from now on, and those of single loggers unless `quiet` is `None`.
+
+        Raises:
+            ValueError: there is no such level.
+        """
+        if _process is not None:
+            levels = _process.output.pipeline.levels
+            levels.set(level, quiet)
+            _process.takeover.set_levels(levels.level, levels.quiet)
+
+    def flush(self) -> None:
+        """Write everything out, waiting a moment for a reader who is slow."""
+        if _process is not None:
+            _process.output.writer.flush(wait=1.0)
+
+
+class _Process:
+    """What is changed in this process, and what it was before."""
+
+    def __init__(self, settings: Settings, format: Format) -> None:
+        logs = settings.logs or LogSettings()
+        self.settings = settings
+        self.users: list[Logs] = []
+        stdout = Stdout(block=logs.on_full == "block")
+        writer = Writer(stdout, None if logs.path is None else LogFile(logs.path))
+        self.output = Output(Pipeline(settings, format, colors=colors_wanted()), writer)
+        self.takeover = Takeover(Handler())
+        self._structlog: dict[str, Any] | None = structlog.get_config() if structlog.is_configured() else None
+        output.active = self.output
+        structlog.configure(
+            processors=PROCESSORS,
+            wrapper_class=BoundLogger,
+            context_class=dict,
+            logger_factory=target,
+            cache_logger_on_first_use=False,
+        )
+        atexit.register(writer.flush, 1.0)
+
+    def take(self) -> None:
+        levels = self.output.pipeline.levels
+        access = any(user.access is not None for user in self.users)
+        self.takeover.take(levels.level, levels.quiet, silence_access=access)
+
+    def give_back(self) -> None:
+        self.takeover.give_back()
+        # Somebody's configuration that came after ours stays.
+        if structlog.get_config()["processors"] is PROCESSORS:
+            if self._structlog is None:
+                structlog.reset_defaults()
+            else:
+                structlog.configure(**self._structlog)
+        if output.active is self.output:
+            output.active = None
+        atexit.unregister(self.output.writer.flush)
+        self.output.writer.close()
+
+
+_process: _Process | None = None
+
+
+def decide_format(settings: Settings) -> tuple[Format, str]:
+    """Return the format of lines, and why it is that one."""
+    logs = settings.logs or LogSettings()
+    if logs.format != "auto":
+        return logs.format, "set"
+    if not _is_terminal():
+        return "json", "stdout is no terminal"
+    if settings.environment in _PRODUCTION:
+        return "json", f"the environment is {settings.environment}"
+    return "console", "stdout is a terminal"
+
+
+def colors_wanted() -> bool:
+    """Whether lines may be coloured: on a terminal, unless `NO_COLOR` says otherwise (https://no-color.org)."""
+    return _is_terminal() and not os.environ.get("NO_COLOR")
+
+
+def _is_terminal() -> bool:
+    try:
+        return bool(sys.stdout.isatty())
+    except Exception:  # a replacement may be anything, `None` included
+        return False
+
+
+def _differ(first: Settings, second: Settings) -> bool:
+    return first.logs != second.logs or (first.service, first.environment) != (second.service, second.environment)

@@ -1,0 +1,62 @@
+"""What is known of servers: their loggers, and which exceptions they need not report again."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+SERVER_LOGGERS: Final = (
+    "uvicorn",
+    "uvicorn.error",
+    "uvicorn.asgi",
+    "uvicorn.access",
+    "gunicorn",
+    "gunicorn.error",
+    "gunicorn.access",
+    "_granian",
+    "granian.access",
+    "hypercorn",
+    "hypercorn.error",
+    "hypercorn.access",
+    "watchfiles",
+    "watchfiles.main",
+)
+"""Loggers that bring handlers of their own: uvicorn (and its reloader), gunicorn, granian, hypercorn."""
+
+ACCESS_LOGGERS: Final = frozenset(name for name in SERVER_LOGGERS if name.endswith(".access"))
+"""Those that write a line per request."""
+
+_MARK: Final = "__belvedere_reported__"
+_FOLLOWED: Final = 32
+
+_unmarkable: deque[BaseException] = deque(maxlen=64)
+
+
+def is_server(logger: str) -> bool:
+    """Whether a server writes under this name."""
+    return logger in _NAMES or logger.startswith(_BELOW)
+
+
+_NAMES: Final = frozenset(SERVER_LOGGERS)
+_BELOW: Final = tuple(f"{name}." for name in SERVER_LOGGERS)
+
+
+def mark_reported(error: BaseException) -> None:
+    """Remember that `error` has been logged: the server's own record of it is then dropped."""
+    try:
+        setattr(error, _MARK, True)
+    except Exception:  # an exception may refuse attributes in any way
+        _unmarkable.append(error)
+
+
+def reported(error: BaseException | None) -> bool:
+    """Whether `error` has been logged: itself, all that a group holds, or what it was raised from or during."""
+    for _ in range(_FOLLOWED):
+        if error is None:
+            return False
+        if getattr(error, _MARK, False) is True or any(error is other for other in _unmarkable):
+            return True
+        if isinstance(error, BaseExceptionGroup) and all(reported(inner) for inner in error.exceptions):
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False

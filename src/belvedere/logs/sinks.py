@@ -1,0 +1,210 @@
+"""The ways in which bytes get out: what blocks and never makes anyone wait, and what must not be waited for."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections import deque
+from typing import Any, Final, Protocol
+
+PIECE: Final = 4_096
+"""Bytes of one write: what a pipe takes whole, so that lines of several processes never mix (PIPE_BUF, pipe(7))."""
+BACKLOG: Final = 1_048_576
+"""Bytes that are kept for a reader who does not read."""
+
+
+class Sink(Protocol):
+    """Takes lines and says how many it had to drop; never raises."""
+
+    blocked: bool
+    broken: bool
+    descriptor: int | None
+
+    def write(self, lines: list[bytes]) -> int: ...
+
+    def wait(self, seconds: float) -> int:
+        """Try for so long to write what is kept."""
+
+    def close(self) -> int: ...
+
+    def forget(self) -> None: ...
+
+
+class Text:
+    """`sys.stdout` when somebody replaced it: pytest, a notebook, a test that captures output."""
+
+    blocked = False
+    broken = False
+    descriptor = None
+
+    def write(self, lines: list[bytes]) -> int:
+        stream = sys.stdout
+        text = b"".join(lines).decode("utf-8", "replace")
+        try:
+            try:
+                stream.write(text)
+            except UnicodeEncodeError:
+                stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))
+            stream.flush()
+        except Exception:  # a replacement may raise anything, and may be `None`
+            self.broken = True
+            return len(lines)
+        self.broken = False
+        return 0
+
+    def wait(self, seconds: float) -> int:
+        return 0
+
+    def close(self) -> int:
+        return 0
+
+    def forget(self) -> None:
+        pass
+
+
+class Blocking:
+    """A regular file or a terminal: writing there takes as long as it takes, and nobody reads at the other end."""
+
+    blocked = False
+    broken = False
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor: int | None = None
+        self._descriptor = descriptor
+
+    def write(self, lines: list[bytes]) -> int:
+        rest = memoryview(b"".join(lines))
+        try:
+            while rest:
+                rest = rest[self._put(rest) :]
+        except OSError:
+            # Closed, a full disk, a terminal that is gone.
+            self.broken = True
+            return min(len(lines), max(1, bytes(rest).count(b"\n")))
+        self.broken = False
+        return 0
+
+    def _put(self, data: memoryview) -> int:
+        try:
+            return os.write(self._descriptor, data)
+        except BlockingIOError:
+            # A parent made the terminal non-blocking.
+            _writable(self._descriptor, 1.0)
+            return os.write(self._descriptor, data)
+
+    def wait(self, seconds: float) -> int:
+        return 0
+
+    def close(self) -> int:
+        return 0
+
+    def forget(self) -> None:
+        pass
+
+
+class NonBlocking:
+    """A pipe by a description of our own that does not block.
+
+    Lines are put together into pieces which the pipe takes whole or not at all; a longer line may be taken in part,
+    and its rest then goes first. What the reader does not take is kept up to `limit` bytes, beyond which the newest
+    lines are dropped, or, with `block`, waited for.
+    """
+
+    def __init__(self, descriptor: int, *, block: bool, limit: int = BACKLOG, owned: bool = False) -> None:
+        self.descriptor: int | None = descriptor
+        self.blocked = False
+        self.broken = False
+        self._descriptor = descriptor
+        self._block = block
+        self._limit = limit
+        self._owned = owned
+        self._kept: deque[bytes] = deque()
+        self._size = 0
+        self._piece: memoryview | bytes = b""
+        self._in_piece = 0
+
+    def write(self, lines: list[bytes]) -> int:
+        self._kept.extend(lines)
+        self._size += sum(map(len, lines))
+        dropped = self._drain()
+        while self._size > self._limit:
+            self._size -= len(self._kept.pop())
+            dropped += 1
+        return dropped
+
+    def wait(self, seconds: float) -> int:
+        dropped = 0
+        end = time.monotonic() + seconds
+        while self.blocked and (left := end - time.monotonic()) > 0:
+            _writable(self._descriptor, left)
+            dropped += self._drain()
+        return dropped
+
+    def close(self) -> int:
+        lost = len(self._kept) + self._in_piece
+        self.forget()
+        if self._owned:
+            os.close(self._descriptor)
+            self._owned = False
+        return lost
+
+    def forget(self) -> None:
+        self._kept.clear()
+        self._size = self._in_piece = 0
+        self._piece = b""
+        self.blocked = False
+
+    def _drain(self) -> int:
+        """Write what is kept as far as the reader takes it; return how many lines nobody will ever read."""
+        while self._piece or self._kept:
+            if not self._piece:
+                self._piece = memoryview(self._next())
+            try:
+                self._piece = self._piece[self._put(self._piece) :]
+            except BlockingIOError:
+                if not self._block:
+                    self.blocked = True
+                    return 0
+                _writable(self._descriptor, None)
+            except OSError:
+                # The reader has gone for good.
+                self.broken = True
+                lost = len(self._kept) + self._in_piece
+                self.forget()
+                return lost
+        self._in_piece = 0
+        self.blocked = self.broken = False
+        return 0
+
+    def _next(self) -> bytes:
+        """Return the next lines that fit into one piece, or a single longer one."""
+        taken = [self._kept.popleft()]
+        size = len(taken[0])
+        while self._kept and size + len(self._kept[0]) <= PIECE:
+            size += len(self._kept[0])
+            taken.append(self._kept.popleft())
+        self._size -= size
+        self._in_piece = len(taken)
+        return b"".join(taken)
+
+    def _put(self, data: memoryview | bytes) -> int:
+        return os.write(self._descriptor, data)
+
+
+class Polled(NonBlocking):
+    """A descriptor that would block, such as a socket's: asked first whether it has room, and given no more than a piece."""
+
+    available = hasattr(select, "poll")
+
+    def _put(self, data: memoryview | bytes) -> int:
+        if not _writable(self._descriptor, 0.0):
+            raise BlockingIOError
+        return os.write(self._descriptor, data[:PIECE])
+
+
+def _writable(descriptor: int, seconds: float | None) -> Any:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return poll.poll(None if seconds is None else seconds * 1000)

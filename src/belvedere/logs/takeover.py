@@ -1,0 +1,148 @@
+"""What is changed about the standard library's loggers, and how all of it is given back."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from belvedere import conventions
+from belvedere.logs.bridge import RECORD_KEYS, Handler
+from belvedere.logs.levels import LEVELS
+from belvedere.logs.servers import ACCESS_LOGGERS, SERVER_LOGGERS
+
+Attribute = tuple[logging.Logger, str]
+
+
+class Takeover:
+    """Puts `handler` on the root logger, and takes console handlers off root and the servers' loggers.
+
+    Whatever else listens (files, pytest's, Sentry's) stays. `take` may be called again at any time: it takes over
+    what others have changed since, and remembers that as what is to be given back.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self._removed: dict[logging.Logger, list[tuple[int, logging.Handler]]] = {}
+        self._before: dict[Attribute, Any] = {}
+        self._ours: dict[Attribute, Any] = {}
+        self._make_record: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+
+    def take(self, level: str, quiet: Mapping[str, str], *, silence_access: bool) -> None:
+        root = logging.getLogger()
+        if self.handler not in root.handlers:
+            # Somebody has configured anew: what was there before is nobody's any more.
+            self._removed.pop(root, None)
+        self._take_console_handlers(root)
+        if self.handler not in root.handlers:
+            root.addHandler(self.handler)
+        for logger in _existing(SERVER_LOGGERS):
+            self._take_console_handlers(logger)
+            self._set(logger, "propagate", not (silence_access and logger.name in ACCESS_LOGGERS))
+        for logger in _existing([conventions.OWN_LOGGER, conventions.ACCESS_LOGGER]):
+            # `dictConfig` disables, by default, every logger that it does not name.
+            self._set(logger, "disabled", False)
+        self.set_levels(level, quiet)
+        if self._make_record is None:
+            before = logging.Logger.makeRecord
+            self._make_record = (before, _tolerant(before))
+            logging.Logger.makeRecord = self._make_record[1]  # type: ignore[method-assign]
+
+    def set_levels(self, level: str, quiet: Mapping[str, str]) -> None:
+        """Have loggers let through what the pipeline wants, and no less than others on the root logger were given."""
+        root = logging.getLogger()
+        for logger, attribute in list(self._ours):
+            if attribute == "level" and logger is not root and logger.name not in quiet:
+                self._give(logger, attribute)
+        least = LEVELS[level]
+        if any(handler is not self.handler for handler in root.handlers):
+            least = min(least, self._before.get((root, "level"), root.level) or least)
+        self._set(root, "level", least)
+        for name, own in quiet.items():
+            self._set(logging.getLogger(name), "level", LEVELS[own])
+
+    def give_back(self) -> None:
+        """Leave handlers, levels and propagation as they would be without us."""
+        logging.getLogger().removeHandler(self.handler)
+        for logger, removed in self._removed.items():
+            for place, handler in removed:
+                if handler not in logger.handlers:
+                    logger.handlers.insert(place, handler)
+        self._removed.clear()
+        for logger, attribute in list(self._ours):
+            self._give(logger, attribute)
+        if self._make_record is not None and logging.Logger.makeRecord is self._make_record[1]:
+            logging.Logger.makeRecord = self._make_record[0]  # type: ignore[method-assign]
+        self._make_record = None
+
+    def _take_console_handlers(self, logger: logging.Logger) -> None:
+        found = [(place, handler) for place, handler in enumerate(logger.handlers) if _is_console(handler)]
+        if found:
+            # Where a server has configured its logger again, its old handlers are nobody's any more either.
+            kept = self._removed.get(logger, []) if logger is logging.getLogger() else []
+            self._removed[logger] = [*kept, *found]
+            for _, handler in found:
+                logger.removeHandler(handler)
+
+    def _set(self, logger: logging.Logger, attribute: str, value: Any) -> None:
+        place = (logger, attribute)
+        now = getattr(logger, attribute)
+        if place not in self._ours or now != self._ours[place]:
+            self._before[place] = now
+        self._ours[place] = value
+        if now != value:
+            _assign(logger, attribute, value)
+
+    def _give(self, logger: logging.Logger, attribute: str) -> None:
+        ours, before = self._ours.pop((logger, attribute)), self._before.pop((logger, attribute))
+        # What somebody else has changed since is theirs.
+        if getattr(logger, attribute) == ours != before:
+            _assign(logger, attribute, before)
+
+
+def _assign(logger: logging.Logger, attribute: str, value: Any) -> None:
+    if attribute == "level":
+        logger.setLevel(value)  # which also empties the loggers' caches
+    else:
+        setattr(logger, attribute, value)
+
+
+def _existing(names: Iterable[str]) -> Iterator[logging.Logger]:
+    """Yield those loggers that somebody has made: asking for one would make it."""
+    for name in names:
+        logger = logging.Logger.manager.loggerDict.get(name)
+        if isinstance(logger, logging.Logger):
+            yield logger
+
+
+def _is_console(handler: logging.Handler) -> bool:
+    """Whether a handler writes to this process's stdout or stderr, as those of `basicConfig` and of servers do."""
+    return (
+        isinstance(handler, logging.StreamHandler)
+        and not isinstance(handler, logging.FileHandler)
+        and any(handler.stream is stream for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__))
+    )
+
+
+def _tolerant(make_record: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
+    """Let `extra` hold any key: those that a record has itself get a `_`, where the standard library raises `KeyError`."""
+
+    def makeRecord(  # noqa: N802 - the standard library's name
+        self: logging.Logger,
+        name: str,
+        level: int,
+        fn: str,
+        lno: int,
+        msg: object,
+        args: Any,
+        exc_info: Any,
+        func: str | None = None,
+        extra: Mapping[str, object] | None = None,
+        sinfo: str | None = None,
+    ) -> logging.LogRecord:
+        if extra is not None and not RECORD_KEYS.isdisjoint(extra):
+            extra = {f"{key}_" if key in RECORD_KEYS else key: value for key, value in extra.items()}
+        return make_record(self, name, level, fn, lno, msg, args, exc_info, func, extra, sinfo)
+
+    return makeRecord

@@ -1,0 +1,181 @@
+"""Collects lines and writes them once per turn of the event loop.
+
+A write for each line costs a request more than everything else about it: the reader of the pipe is woken each time
+(`benchmarks/README.md`). So a line is appended to a list, which is written when the loop has come round, when it has
+grown to 16 KiB, at once for errors, at once where no loop runs, and at exit. What is lost when the process is killed
+is one turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Final
+
+from belvedere import failures
+from belvedere.logs.file import LogFile
+from belvedere.logs.stdout import Stdout
+
+TURN_BYTES: Final = 16_384
+"""A turn that has collected this much does not wait for its end."""
+WAIT: Final = 1.0
+"""Seconds that a last flush waits for a reader who does not read."""
+
+_running_loop = asyncio._get_running_loop
+_identify = threading.get_ident
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+
+
+class Writer:
+    """Writes lines to stdout, and to `file` as well; from any thread, and never raises."""
+
+    def __init__(self, stdout: Stdout, file: LogFile | None = None) -> None:
+        self.notice: Callable[[int], bytes] = lambda _: b""
+        """Makes the line that tells how many others were dropped."""
+        self._stdout = stdout
+        self._file = file
+        self.copies = file is not None
+        self._lines: list[bytes] = []
+        self._copied: list[bytes] = []
+        self._size = 0
+        self._scheduled: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watching: tuple[asyncio.AbstractEventLoop, int] | None = None
+        self._told = 0
+        self._lock = threading.Lock()
+        self._owner = 0
+        _writers.add(self)
+
+    @property
+    def dropped(self) -> int:
+        """Lines so far that stdout did not get."""
+        return self._stdout.dropped
+
+    def write(self, line: bytes, copy: bytes | None = None) -> None:
+        """Take a line with its line end; `copy` is what the file gets instead."""
+        self._lines.append(line)
+        if self.copies:
+            self._copied.append(line if copy is None else copy)
+        loop = _running_loop()
+        if loop is None:
+            self.flush()
+            return
+        self._size += len(line)
+        if self._size >= TURN_BYTES:
+            self.flush()
+        elif self._scheduled is not loop:
+            self._scheduled = self._loop = loop
+            loop.call_soon(self._turn)
+
+    def flush(self, wait: float = 0.0) -> None:
+        """Write what was collected, as far as it goes without waiting longer than `wait` seconds for a reader."""
+        me = _identify()
+        if self._owner == me:
+            # A signal handler or a destructor logs while this very thread writes: it will find the line before it ends.
+            return
+        with self._lock:
+            self._owner = me
+            try:
+                self._flush(wait)
+            except Exception as error:  # whoever logs must not pay for a stream that fails
+                failures.contain("logs", error)
+            finally:
+                self._owner = 0
+
+    def close(self) -> None:
+        """Write everything that can still be written, and give the descriptors back."""
+        self.flush(WAIT)
+        with self._lock:
+            self._unwatch()
+            self._stdout.close()
+            if self._file is not None:
+                self._file.close()
+        _writers.discard(self)
+
+    def _turn(self) -> None:
+        self._scheduled = None
+        self.flush()
+
+    def _flush(self, wait: float) -> None:
+        stdout = self._stdout
+        while True:
+            # Others append meanwhile: only what was copied is deleted, so that nothing is lost without a lock for
+            # each line.
+            lines = self._lines[:]
+            del self._lines[: len(lines)]
+            self._size = 0
+            if self._file is not None:
+                copied = self._copied[:]
+                del self._copied[: len(copied)]
+                if copied:
+                    self._file.write(b"".join(copied))
+            if lines or stdout.blocked:
+                stdout.write(lines)
+                if wait and stdout.blocked:
+                    stdout.wait(wait)
+            if stdout.blocked:
+                self._watch()
+            elif self._told < stdout.dropped and not stdout.broken:
+                self._lines.append(self.notice(stdout.dropped - self._told))
+                self._told = stdout.dropped
+            if not self._lines:
+                return
+
+    def _watch(self) -> None:
+        """Have the loop tell when the reader reads again."""
+        loop = _running_loop()
+        descriptor = self._stdout.watched
+        if descriptor is None:
+            return
+        if loop is None:
+            # A thread of its own: the loop that logged last comes back to it.
+            if self._watching is None and self._loop is not None and self._loop.is_running():
+                self._loop.call_soon_threadsafe(self._turn)
+            return
+        if self._watching == (loop, descriptor):
+            return
+        self._unwatch()
+        try:
+            loop.add_writer(descriptor, self._writable, loop, descriptor)
+        except (NotImplementedError, OSError, RuntimeError, ValueError):
+            return  # The next line tries again by itself.
+        self._watching = (loop, descriptor)
+
+    def _writable(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+        self.flush()
+        if not self._stdout.blocked:
+            loop.remove_writer(descriptor)
+            if self._watching == (loop, descriptor):
+                self._watching = None
+
+    def _unwatch(self) -> None:
+        if self._watching is None:
+            return
+        loop, descriptor = self._watching
+        self._watching = None
+        if _running_loop() is loop:
+            loop.remove_writer(descriptor)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(loop.remove_writer, descriptor)
+
+    def _forget(self) -> None:
+        """In a forked child: what was collected before is the parent's to write."""
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._lines.clear()
+        self._copied.clear()
+        self._size = 0
+        self._scheduled = self._loop = self._watching = None
+        self._stdout.forget()
+
+
+def _forget_all() -> None:
+    for writer in list(_writers):
+        writer._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
