@@ -40,11 +40,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured: processes per row, one after the other; rounds in each; requests in a round; how many at once."""
+    """Processes per row, one after the other; rounds in each; requests in a round; how many of them at once."""
 
-    generations: int = 3
-    rounds: int = 4
-    requests: int = 1200
+    generations: int = 2
+    rounds: int = 5
+    requests: int = 1000
     together: tuple[int, ...] = (LOADED, ALONE)
 
 

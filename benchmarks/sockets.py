@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 class SocketPlan:
     """Pairs per row, seconds of load in each half of a pair, connections."""
 
-    pairs: int = 7
+    pairs: int = 5
     seconds: float = 0.4
     connections: int = 16
 

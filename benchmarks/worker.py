@@ -1,7 +1,7 @@
 """A child that answers the request in a loop, without sockets, and tells how much CPU time it took.
 
-`python -m benchmarks.worker BUILD DESCRIPTOR`: each line on standard input is a number of requests, and how many of them
-arrive in the same turn of the loop; each answer, a line of JSON, goes to the descriptor. Standard output stays the
+`python -m benchmarks.worker BUILD DESCRIPTOR`: each line on standard input is a number of requests, and how many
+arrive in one turn of the loop; each answer, a line of JSON, goes to the descriptor. Standard output stays the
 application's own, for its log lines.
 """
 
