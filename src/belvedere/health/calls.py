@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from belvedere.health.details import presentable
+from belvedere.health.tasks import Task, cancelled, pending
 from belvedere.parts import Check
+from belvedere.redaction import Redactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +41,33 @@ class Call:
         check: the check; a sync one is called in a thread of its own, as the application's may all be busy.
         timeout: seconds after which it has failed.
         clock: seconds, for the time that it took.
+        redactor: knows what of its details may be shown.
     """
 
-    def __init__(self, check: Check, timeout: float, clock: Callable[[], float]) -> None:
+    def __init__(self, check: Check, timeout: float, clock: Callable[[], float], redactor: Redactor) -> None:
         self._check = check
         self.timeout = timeout
         self._clock = clock
+        self._redactor = redactor
+        self._started = 0.0
         self._on_loop = _is_async(check.call)
-        self._hanging: asyncio.Task[Any] | None = None
+        self._task: Task | None = None
         self._thread_busy = False
 
     async def __call__(self) -> Outcome:
         """Return what came of it; raises `CancelledError` alone, when the caller is cancelled."""
-        started = self._clock()
         timed_out = f"timed out after {self.timeout:g} s"
-        if self._still_hanging():
-            return Outcome(False, 0.0, reason=timed_out)
+        if self._thread_busy or pending(self._task):
+            return Outcome(False, self._clock() - self._started, reason=timed_out)
+        self._started = self._clock()
         task = asyncio.create_task(self._run())
-        self._hanging = task
+        self._task = task
         try:
             await asyncio.wait({task}, timeout=self.timeout)
         finally:
             if not task.done():
                 task.cancel()
-        seconds = self._clock() - started
+        seconds = self._clock() - self._started
         if not task.done():
             return Outcome(False, seconds, reason=timed_out)
         if task.cancelled():
@@ -70,25 +75,12 @@ class Call:
         result = task.result()
         if isinstance(result, BaseException):
             return Outcome(False, seconds, reason=type(result).__name__, error=result)
-        details = presentable(result) if isinstance(result, Mapping) else {}
+        details = presentable(result, self._redactor) if isinstance(result, Mapping) else {}
         return Outcome(result is not False, seconds, details, reason="returned False" if result is False else None)
 
-    def cancel(self) -> asyncio.Task[Any] | None:
-        """Cancel the call that is running, and return it; a thread cannot be cancelled, and ends when it ends."""
-        task = self._hanging
-        if task is None or task.done():
-            return None
-        loop = task.get_loop()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(task.cancel)
-        return task
-
-    def _still_hanging(self) -> bool:
-        if self._thread_busy:
-            return True
-        task = self._hanging
-        # The task of a loop that has been closed will never be done.
-        return task is not None and not task.done() and not task.get_loop().is_closed()
+    def cancel(self) -> list[Task]:
+        """Cancel the call that is running, and return its task; a thread cannot be cancelled, and ends when it ends."""
+        return cancelled(self._task)
 
     async def _run(self) -> Any:
         """Return what the check returned, or what it raised: `SystemExit` in a task would stop the loop."""

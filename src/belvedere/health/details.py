@@ -11,22 +11,23 @@ from typing import Any
 
 import orjson
 
+from belvedere.redaction import Redactor
+
 _AS_TEXT = (Decimal, timedelta, PurePath, IPv4Address, IPv6Address)
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
 
 
-def presentable(details: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a copy of `details` that JSON can hold; nothing, where there is none.
+def presentable(details: Mapping[Any, Any], redactor: Redactor) -> dict[str, Any]:
+    """Return a copy of `details` that JSON can hold, redacted as log lines are; nothing, where there is no such copy.
 
     What JSON does not know is shown by the name of its type: the text of an exception or of a connection may hold a
     password. The copy is made at once, as a check may go on to change what it returned.
     """
     try:
-        copy: dict[str, Any] = orjson.loads(orjson.dumps(dict(details), default=_plain, option=_OPTIONS))
-    except (TypeError, ValueError, RecursionError):
-        # Integers past 64 bits, surrogates, cycles, a mapping that raises.
+        return redactor.mapping(orjson.loads(orjson.dumps(dict(details), default=_plain, option=_OPTIONS)))
+    except Exception:
+        # Integers past 64 bits, surrogates, cycles, a mapping that raises: the check itself has passed.
         return {}
-    return copy
 
 
 def _plain(value: Any) -> Any:

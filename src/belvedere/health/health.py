@@ -13,9 +13,11 @@ from belvedere.health.calls import Call, Outcome
 from belvedere.health.payloads import Compact, Form, Full, Results
 from belvedere.health.probes import Answer, ASGIApp, probe
 from belvedere.health.rounds import Rounds
+from belvedere.health.tasks import Task
 from belvedere.health.watch import Watch
 from belvedere.parts import Check, Probe
-from belvedere.settings import HealthSettings, Settings
+from belvedere.redaction import Redactor
+from belvedere.settings import HealthSettings, LogSettings, Settings
 
 DRAINING = "Draining"
 OUT_OF_SERVICE = "Taken out of service"
@@ -54,6 +56,8 @@ class Health:
         self._settings = settings.health or HealthSettings()
         self._logger = logger
         self._clock = clock
+        logs = settings.logs or LogSettings()
+        self._redactor = Redactor(logs.redact, logs.allow)
         self._watches: dict[str, Watch] = {}
         # A run answers many requests: it sees the context variables of none of them.
         self._context = copy_context()
@@ -72,7 +76,7 @@ class Health:
             )
         self._watches[check.name] = Watch(
             check,
-            Call(check, check.timeout or self._settings.timeout, self._clock),
+            Call(check, check.timeout or self._settings.timeout, self._clock, self._redactor),
             cache=self._settings.cache,
             clock=self._clock,
             context=self._context,
@@ -131,9 +135,9 @@ class Health:
         if tasks := {task for task in self.cancel() if task.get_loop() is loop}:
             await asyncio.wait(tasks, timeout=STOP_WITHIN)
 
-    def cancel(self) -> list[asyncio.Task[Any]]:
+    def cancel(self) -> list[Task]:
         """Do what `stop` does without waiting for it, from any thread; return what has yet to end."""
-        tasks: list[asyncio.Task[Any]] = [*self._rounds.cancel()]
+        tasks = self._rounds.cancel()
         for watch in list(self._watches.values()):
             tasks += watch.cancel()
         return tasks

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from belvedere import failures
+from belvedere.health.tasks import Task, cancelled, pending
 
 
 class Rounds:
@@ -26,22 +27,17 @@ class Rounds:
         self._run = run
         self._interval = interval
         self._sleep = sleep
-        self._task: asyncio.Task[None] | None = None
+        self._task: Task | None = None
 
     def start(self) -> None:
-        """Begin, unless it has begun in this loop."""
-        if self._interval and (self._task is None or self._task.get_loop() is not asyncio.get_running_loop()):
+        """Begin, unless it has begun."""
+        if self._interval and not pending(self._task):
             self._task = asyncio.create_task(self._forever())
 
-    def cancel(self) -> list[asyncio.Task[None]]:
+    def cancel(self) -> list[Task]:
         """Cancel the rounds, and return their task."""
         task, self._task = self._task, None
-        if task is None or task.done():
-            return []
-        loop = task.get_loop()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(task.cancel)
-        return [task]
+        return cancelled(task)
 
     async def _forever(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from typing import Any
 from belvedere import failures
 from belvedere.conventions import Event
 from belvedere.health.calls import Call, Outcome
+from belvedere.health.tasks import Task, cancelled, pending
 from belvedere.parts import Check
 
 
@@ -49,37 +50,27 @@ class Watch:
         self._tell = tell
         self._logger = logger
         self._fresh_until = float("-inf")
-        self._run: asyncio.Task[None] | None = None
+        self._run: Task | None = None
 
     @property
     def timeout(self) -> float:
         return self._call.timeout
 
-    def begin(self) -> asyncio.Task[None] | None:
+    def begin(self) -> Task | None:
         """Return the run to wait for, or `None` where `last` is good as it is.
 
         Wait by `asyncio.wait`: it leaves the run alone when the waiter is cancelled, and the waiter when the run is.
         """
         if self._clock() < self._fresh_until:
             return None
-        # The task of a loop that was closed under it (test clients have one for each request) will never be done.
-        if self._run is None or self._run.done() or self._run.get_loop() is not asyncio.get_running_loop():
+        if not pending(self._run):
             self._run = asyncio.create_task(self._once(), context=self._context.copy())
         return self._run
 
-    def cancel(self) -> list[asyncio.Task[Any]]:
-        """Cancel what runs, and return it."""
-        tasks: list[asyncio.Task[Any]] = []
-        if self._run is not None and not self._run.done():
-            tasks.append(self._run)
-            loop = self._run.get_loop()
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._run.cancel)
-        if (calling := self._call.cancel()) is not None:
-            tasks.append(calling)
-        self._run = None
+    def cancel(self) -> list[Task]:
+        """Cancel what runs, and return it; the next who asks gets a new run."""
         self._fresh_until = float("-inf")
-        return tasks
+        return cancelled(self._run) + self._call.cancel()
 
     async def _once(self) -> None:
         before, outcome = self.last, await self._call()
