@@ -23,8 +23,8 @@ Handler = Callable[[Any, Any], Awaitable[Response]]
 MOST_ERRORS = 20
 """Errors of one request that its log event lists; the rest are counted."""
 
-_LOGGED = "belvedere.logged"
-"""Where the scope keeps the exceptions of its request that have been logged."""
+_LOGGED = "__belvedere_logged__"
+"""Where an exception keeps for which request it has been logged."""
 _BODILESS = frozenset({204, 205, 304})
 _BODY_HEADERS = frozenset({"content-length", "content-type", "content-encoding", "transfer-encoding"})
 
@@ -62,11 +62,12 @@ class Problems:
 
     def failed(self, request: RequestContext | None, error: Exception) -> None:
         """Log `unhandled_exception` with its traceback, once for each exception of a request."""
-        scope = {} if request is None else request.scope
-        logged = scope.setdefault(_LOGGED, [])
-        if any(one is error for one in logged):
+        # An exception may be one object that the application raises each time.
+        occurrence = None if request is None else (request.request_id, request.started)
+        marks = vars(error)
+        if occurrence is not None and marks.get(_LOGGED) == occurrence:
             return
-        logged.append(error)
+        marks[_LOGGED] = occurrence
         self._log(
             "error",
             Event.UNHANDLED_EXCEPTION,
