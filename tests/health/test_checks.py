@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from decimal import Decimal
+from pathlib import PurePosixPath
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from belvedere import failures
+from belvedere.asgi import Attachment, Plan
+from belvedere.context import current
+from belvedere.health import Health
+from belvedere.parts import Check
+from tests.health.conftest import Clock, Log, Make, get, threads_ended
+
+Anything = Callable[[], Any]
+
+
+async def checks(health: Health) -> Any:
+    """Return what readiness says of each check."""
+    return (await get(health, "/readyz")).json()["checks"]
+
+
+async def test_two_checks_of_one_name_are_refused(make: Make) -> None:
+    """A second check of the same name raises, saying what to do; once the first is discarded, the name is free."""
+    health = make()
+    first = Check("database", lambda: None)
+    health.add(first)
+    with pytest.raises(ValueError, match="there is a check named 'database' already: give this one another name"):
+        health.add(Check("database", lambda: None))
+    health.discard(Check("database", lambda: None))
+    assert len(health.describe()["checks"]) == 1
+    health.discard(first)
+    health.discard(first)
+    health.add(Check("database", lambda: None))
+
+
+async def test_checks_run_at_the_same_time(make: Make) -> None:
+    """The checks of a probe run in parallel, async and sync alike: each of these waits for the others."""
+    health = make()
+    barrier: Any = asyncio.Barrier(2)
+    threads = threading.Barrier(2)
+    health.add(Check("a", barrier.wait))
+    health.add(Check("b", barrier.wait))
+    health.add(Check("c", lambda: threads.wait(10) >= 0))
+    health.add(Check("d", lambda: threads.wait(10) >= 0))
+    assert await checks(health) == {"a": "ok", "b": "ok", "c": "ok", "d": "ok"}
+
+
+async def test_a_thousand_probes_run_a_check_once(make: Make) -> None:
+    """However many probes ask at once, each check runs once; and one that goes away does not take the run along."""
+    health = make()
+    runs = 0
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def database() -> None:
+        nonlocal runs
+        runs += 1
+        asked.set()
+        await answer.wait()
+
+    health.add(Check("database", database))
+    app = health.served()["/readyz"]
+    statuses: list[int] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError
+
+    probes: list[asyncio.Future[None]] = [
+        asyncio.ensure_future(app({"type": "http", "method": "GET"}, receive, send)) for _ in range(1000)
+    ]
+    await asked.wait()
+    probes[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await probes[0]
+    answer.set()
+    await asyncio.gather(*probes[1:])
+    assert (runs, statuses) == (1, [200] * 999)
+
+
+async def test_a_result_serves_for_a_moment(make: Make, clock: Clock) -> None:
+    """Within `cache` seconds probes are told the last result; after them the check runs again."""
+    health = make(cache=5)
+    passed = True
+
+    async def database() -> bool:
+        return passed
+
+    health.add(Check("database", database))
+    assert await checks(health) == {"database": "ok"}
+    passed = False
+    clock.seconds += 4.9
+    assert await checks(health) == {"database": "ok"}
+    clock.seconds += 0.2
+    assert await checks(health) == {"database": "failed"}
+
+
+async def raising() -> None:
+    raise ValueError("password=hunter2")
+
+
+async def exiting() -> None:
+    raise SystemExit(3)
+
+
+async def refusing() -> bool:
+    return False
+
+
+async def cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+async def stopping() -> None:
+    raise GeneratorExit
+
+
+def exiting_in_a_thread() -> None:
+    raise SystemExit(3)
+
+
+def stopping_in_a_thread() -> None:
+    raise StopIteration
+
+
+async def hanging() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (raising, "ValueError"),
+        (exiting, "SystemExit"),
+        (refusing, "returned False"),
+        (cancelled, "CancelledError"),
+        (exiting_in_a_thread, "SystemExit"),
+        (stopping_in_a_thread, "StopIteration"),
+        (hanging, "timed out after 0.01 s"),
+    ],
+)
+async def test_whatever_goes_wrong_is_a_failed_check(make: Make, log: Log, call: Anything, reason: str) -> None:
+    """A check that raises, returns `False` or takes too long has failed, and the log names the reason alone."""
+    health = make()
+    health.add(Check("database", call, timeout=0.01))
+    response = await get(health, "/readyz")
+    assert (response.status_code, response.text) == (
+        503,
+        '{"status":"not_ready","checks":{"database":"failed"},"error":"Database check failed"}',
+    )
+    (line,) = log
+    error = line.fields.pop("exc_info", None)
+    assert line == (
+        "warning",
+        "check_failed",
+        {"check": "database", "critical": True, "seconds": 0.0, "reason": reason},
+    )
+    assert error is None or type(error).__name__ == reason
+
+
+class Ping:
+    async def __call__(self) -> None:
+        return None
+
+
+async def passing(answer: Any = None) -> Any:
+    return answer
+
+
+def awaitable_from_a_thread() -> Awaitable[Any]:
+    return passing()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [passing, functools.partial(passing, {}), Ping(), awaitable_from_a_thread, lambda: None, lambda: 0],
+    ids=["function", "partial", "object", "lambda that returns an awaitable", "sync", "falsy but not False"],
+)
+async def test_whatever_can_be_called_is_a_check(make: Make, call: Anything) -> None:
+    """Async and sync functions, partials of them and objects are checks; only `False` is a failure."""
+    health = make()
+    health.add(Check("database", call))
+    assert await checks(health) == {"database": "ok"}
+
+
+async def test_async_checks_stay_on_the_loop_and_sync_ones_off_it(make: Make) -> None:
+    """An async check runs in the loop's thread, a sync one in a thread of its own that ends with it."""
+    health = make()
+    seen: dict[str, str] = {}
+
+    async def on_loop() -> None:
+        seen["async"] = threading.current_thread().name
+
+    def off_loop() -> None:
+        seen["sync"] = threading.current_thread().name
+
+    health.add(Check("a", on_loop))
+    health.add(Check("b", off_loop))
+    await checks(health)
+    assert seen == {"async": threading.current_thread().name, "sync": "belvedere-check-b"}
+    threads_ended()
+
+
+async def test_a_sync_check_that_hangs_costs_one_thread(make: Make, clock: Clock) -> None:
+    """While a sync check hangs it is failed without a further thread; once it ends, it is run again."""
+    health = make(cache=0)
+    started: list[str] = []
+    release = threading.Event()
+
+    def database() -> None:
+        started.append(threading.current_thread().name)
+        release.wait(30)
+
+    results: list[tuple[str, bool, float]] = []
+    health.on_result = lambda *result: results.append(result)
+    health.add(Check("database", database, timeout=0.01))
+    assert await checks(health) == {"database": "failed"}
+    clock.seconds += 7
+    assert await checks(health) == {"database": "failed"}
+    assert started == ["belvedere-check-database"]
+    assert results == [("database", False, 0.0), ("database", False, 7.0)]
+    release.set()
+    threads_ended()
+    assert await checks(health) == {"database": "ok"}
+    assert len(started) == 2
+    threads_ended()
+
+
+async def test_an_async_check_that_will_not_be_cancelled_costs_one_task(make: Make) -> None:
+    """While a check ignores its cancellation it is failed without a further task; once it ends, it is run again."""
+    health = make(cache=0)
+    runs = 0
+    release = asyncio.Event()
+
+    async def database() -> None:
+        nonlocal runs
+        runs += 1
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    health.add(Check("database", database, timeout=0.01))
+    assert await checks(health) == {"database": "failed"}
+    assert await checks(health) == {"database": "failed"}
+    assert runs == 1
+    release.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert await checks(health) == {"database": "ok"}
+
+
+async def test_no_thread_left_is_a_failed_check(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system gives no further thread, the check has failed; it runs again when there is one."""
+    health = make(cache=0)
+    health.add(Check("database", lambda: None))
+    with monkeypatch.context() as patched:
+
+        def start(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patched.setattr(threading.Thread, "start", start)
+        assert await checks(health) == {"database": "failed"}
+    assert await checks(health) == {"database": "ok"}
+
+
+async def test_every_run_is_told_for_metrics(make: Make, clock: Clock) -> None:
+    """`on_result` gets name, outcome and seconds of each run, and what it raises is contained."""
+    health = make()
+
+    async def database() -> None:
+        clock.seconds += 0.25
+
+    results: list[tuple[str, bool, float]] = []
+    health.on_result = lambda *result: results.append(result)
+    health.add(Check("database", database))
+    await checks(health)
+    await checks(health)
+    assert results == [("database", True, 0.25)]
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    health.on_result = broken
+    clock.seconds += 10
+    before = failures.counts["health"]
+    assert await checks(health) == {"database": "ok"}
+    assert failures.counts["health"] == before + 1
+
+
+async def test_failure_and_recovery_are_logged_when_they_begin(make: Make, log: Log) -> None:
+    """A check that goes on failing, or passing, is not logged again."""
+    health = make(cache=0)
+    error: Exception | None = None
+
+    async def search() -> None:
+        if error is not None:
+            raise error
+
+    health.add(Check("search", search, critical=False))
+    await checks(health)
+    assert log == []
+    error = ValueError("gone")
+    await checks(health)
+    await checks(health)
+    fields = {"check": "search", "critical": False, "seconds": 0.0}
+    failed = ("warning", "check_failed", {**fields, "reason": "ValueError", "exc_info": error})
+    assert log == [failed]
+    error = None
+    await checks(health)
+    await checks(health)
+    assert log == [failed, ("info", "check_recovered", fields)]
+
+
+async def test_without_a_logger_nothing_is_logged(clock: Clock) -> None:
+    """A health without a logger runs its checks all the same."""
+    from belvedere.settings import Settings
+
+    health = Health(Settings(health=None), None, clock=clock)
+    health.add(Check("database", refusing))
+    assert await checks(health) == {"database": "failed"}
+
+
+setting: ContextVar[str] = ContextVar("setting", default="unset")
+
+
+async def test_a_run_belongs_to_no_request(make: Make) -> None:
+    """Checks see the context variables of the process, and neither the request nor the variables of whoever probed."""
+    token = setting.set("process")
+    health = make()
+    seen: list[tuple[Any, str]] = []
+
+    async def on_loop() -> None:
+        seen.append((current.get(), setting.get()))
+
+    def off_loop() -> None:
+        seen.append((current.get(), setting.get()))
+
+    health.add(Check("a", on_loop))
+    health.add(Check("b", off_loop))
+    plan = Plan()
+    plan.served = health.served()
+    app = FastAPI()
+    attachment = Attachment(app, plan, {})
+    setting.set("request")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop.test") as client:
+        await client.get("/readyz")
+    attachment.remove()
+    setting.reset(token)
+    assert seen == [(None, "process")] * 2
+
+
+class Connection:
+    def __str__(self) -> str:
+        return "postgresql://app:hunter2@db"
+
+
+@pytest.mark.parametrize(
+    ("details", "shown"),
+    [
+        (
+            {"size": 3, "share": Decimal("0.5"), "path": PurePosixPath("/data"), 1: {"b"}},
+            {"size": 3, "share": "0.5", "path": "/data", "1": ["b"]},
+        ),
+        (
+            {"last_error": ValueError("hunter2"), "connection": Connection()},
+            {"last_error": "ValueError", "connection": "Connection"},
+        ),
+        (
+            {"password": "hunter2", "url": "redis://:hunter2@cache:6379/0"},
+            {"password": "[redacted]", "url": "redis://:[redacted]@cache:6379/0"},
+        ),
+        ({"ratio": float("nan")}, {"ratio": None}),
+        ({"huge": 2**70}, {}),
+    ],
+)
+async def test_details_are_json_and_tell_no_secret(make: Make, details: dict[Any, Any], shown: dict[str, Any]) -> None:
+    """Details are shown as JSON: unknown objects by their type, secrets redacted, what cannot be shown left out."""
+    health = make(payload="full")
+
+    async def database() -> dict[Any, Any]:
+        return details
+
+    health.add(Check("database", database))
+    assert await checks(health) == {"database": {"status": "healthy", "latency_ms": 0.0, **shown}}
+
+
+async def test_details_within_mappings(make: Make) -> None:
+    """Mappings that are no dictionaries are details as well, at any depth."""
+    from types import MappingProxyType
+
+    health = make(payload="full")
+    health.add(Check("database", lambda: MappingProxyType({"pool": MappingProxyType({"size": 3})})))
+    assert await checks(health) == {"database": {"status": "healthy", "latency_ms": 0.0, "pool": {"size": 3}}}
