@@ -37,58 +37,45 @@ class RequestContext:
     """One request or WebSocket connection, from its first byte to its last.
 
     Observers read it; the pass, the routes and the application's `bind()` write it. Times are seconds of the monotonic
-    clock, sizes are bytes of the bodies. A status of 499 says that the client went away before the answer.
+    clock, sizes are bytes of the bodies. A status of 499 says that the client went away before the answer. What most requests
+    never change is an attribute of the class: it costs nothing to set.
     """
 
-    __slots__ = (
-        "bound",
-        "client",
-        "disconnected",
-        "duration",
-        "endpoint",
-        "exception",
-        "excluded",
-        "headers",
-        "method",
-        "mount",
-        "path",
-        "plan",
-        "request_bytes",
-        "request_id",
-        "response_bytes",
-        "route",
-        "route_scope",
-        "sampled",
-        "scope",
-        "span_id",
-        "started",
-        "status",
-        "trace_id",
-        "websocket",
-    )
+    endpoint: str = UNMATCHED
+    mount: str = ""
+    span_id: str | None = None
+    bound: dict[str, Any] | None = None
+    route: Any = None
+    route_scope: dict[str, Any] | None = None
+    exception: BaseException | None = None
+    sampled: bool = True
+    websocket: bool = False
+    excluded: bool = False
+    disconnected: bool = False
+    status: int = 0
+    request_bytes: int = 0
+    response_bytes: int = 0
+    duration: float = 0.0
 
-    request_id: str
-    trace_id: str
-
-    def __init__(self, plan: Plan, scope: dict[str, Any], headers: dict[bytes, bytes], started: float) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        scope: dict[str, Any],
+        headers: dict[bytes, bytes],
+        started: float,
+        request_id: str,
+        trace_id: str,
+        client: str | None,
+    ) -> None:
         self.plan = plan
-        self.scope: dict[str, Any] = scope
+        self.scope = scope
         self.headers = headers
         self.started = started
+        self.request_id = request_id
+        self.trace_id = trace_id
+        self.client = client
         self.method: str = scope.get("method", "")
         self.path: str = scope["path"]
-        self.endpoint = UNMATCHED
-        self.mount = ""
-        self.span_id: str | None = None
-        self.client: str | None = None
-        self.bound: dict[str, Any] | None = None
-        self.route: Any = None
-        self.route_scope: dict[str, Any] | None = None
-        self.exception: BaseException | None = None
-        self.sampled = True
-        self.websocket = self.excluded = self.disconnected = False
-        self.status = self.request_bytes = self.response_bytes = 0
-        self.duration = 0.0
 
     @property
     def service(self) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from belvedere.asgi.attachment import Attachment
 from belvedere.asgi.binding import Binder
 from belvedere.asgi.lifespan import Lifespan
-from belvedere.asgi.request_pass import Plan, RequestPass, idle
+from belvedere.asgi.plan import Plan, idle
+from belvedere.asgi.request_pass import RequestPass
 
 __all__ = ["Attachment", "Binder", "Lifespan", "Plan", "RequestPass", "idle"]

@@ -14,7 +14,8 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 
 from belvedere import failures
 from belvedere.asgi import routes
-from belvedere.asgi.request_pass import Plan, RequestPass
+from belvedere.asgi.plan import Plan
+from belvedere.asgi.request_pass import RequestPass
 from belvedere.context import SCOPE_KEY, RequestContext
 
 Handlers = dict[Any, Callable[..., Any]]
