@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import orjson
 import structlog.contextvars
@@ -41,6 +41,8 @@ class Pipeline:
     """
 
     ids: Final = ("request_id", "trace_id", "span_id")
+    taps: ClassVar[list[Callable[[Line], None]]] = []
+    """Of all pipelines: told of every line, as it is about to be written."""
 
     def __init__(
         self, settings: Settings, format: Format, *, colors: bool = False, clock: Callable[[], float] = time.time
@@ -52,8 +54,6 @@ class Pipeline:
         self.redactor = Redactor(logs.redact, logs.allow)
         self.keys = dict(logs.keys)
         self.service: Mapping[str, str] = {"service": settings.service, "environment": settings.environment}
-        self.taps: list[Callable[[Line], None]] = []
-        """Told of every line, as it is about to be written."""
         self._outside = frozenset(_FIXED) | {self.keys.get(key, key) for key in _FIXED}
         self._in_job = self._outside | {"request_id", self.keys.get("request_id", "request_id")}
         self._inside = self._outside | set(self.ids) | {self.keys.get(key, key) for key in self.ids}
@@ -104,17 +104,7 @@ class Pipeline:
             "service": service.get("service", ""),
             "environment": service.get("environment", ""),
         }
-        if request is not None:
-            taken = self._inside
-            line["request_id"] = request.request_id
-            line["trace_id"] = request.trace_id
-            if request.span_id is not None:
-                line["span_id"] = request.span_id
-        elif (job := request_id()) is not None:
-            taken = self._in_job
-            line["request_id"] = job
-        else:
-            taken = self._outside
+        taken = self._identify(line, request)
         if exception is not None:
             taken |= {"exception", self.keys.get("exception", "exception")}
         if self.constants:
@@ -188,6 +178,20 @@ class Pipeline:
             return self.redactor.text(text)
         shown = self.redactor.text(text[: MAX_TEXT + _MARGIN])
         return f"{shown[:MAX_TEXT]}… [{len(text) - MAX_TEXT} more characters]"
+
+    def _identify(self, line: Line, request: RequestContext | None) -> frozenset[str]:
+        """Add the ids of the request or job, and return the names that no field may take."""
+        if request is not None:
+            line["request_id"] = request.request_id
+            line["trace_id"] = request.trace_id
+            if request.span_id is not None:
+                line["span_id"] = request.span_id
+            return self._inside
+        job = request_id()
+        if job is None:
+            return self._outside
+        line["request_id"] = job
+        return self._in_job
 
     def _add(self, line: Line, fields: Mapping[Any, Any], taken: frozenset[str]) -> None:
         for key, value in fields.items():

@@ -35,9 +35,10 @@ class Sink(Protocol):
 class Text:
     """`sys.stdout` when somebody replaced it: pytest, a notebook, a test that captures output."""
 
-    blocked = False
-    broken = False
-    descriptor = None
+    def __init__(self) -> None:
+        self.blocked = False
+        self.broken = False
+        self.descriptor: int | None = None
 
     def write(self, lines: list[bytes]) -> int:
         stream = sys.stdout
@@ -67,10 +68,9 @@ class Text:
 class Blocking:
     """A regular file or a terminal: writing there takes as long as it takes, and nobody reads at the other end."""
 
-    blocked = False
-    broken = False
-
     def __init__(self, descriptor: int) -> None:
+        self.blocked = False
+        self.broken = False
         self.descriptor: int | None = None
         self._descriptor = descriptor
 
@@ -194,7 +194,7 @@ class NonBlocking:
 
 
 class Polled(NonBlocking):
-    """A descriptor that would block, such as a socket's: asked first whether it has room, and given no more than a piece."""
+    """A descriptor that would block, such as a socket's: asked for room first, and given no more than a piece."""
 
     available = hasattr(select, "poll")
 

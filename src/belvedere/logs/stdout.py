@@ -1,4 +1,4 @@
-"""Standard output as it is right now: a pipe, a file, a terminal, a socket, or somebody's replacement of `sys.stdout`."""
+"""Standard output as it is right now: a pipe, a file, a terminal, a socket, or what stands in for `sys.stdout`."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _identity(descriptor: int) -> tuple[int, int] | None:
 
 
 def _reopened(descriptor: int) -> int | None:
-    """Return a description of our own of the same pipe, one that does not block; `None` where the system has no such thing."""
+    """Return a description of our own of that pipe, one that does not block; `None` where there is no such thing."""
     try:
         return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -42,7 +42,7 @@ def write(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
     """
     text = event.pop("event", None)
     number = next((number for number, name in _NAMES.items() if name == method), 20)
-    _emit(number, method, getattr(logger, "name", ""), text, {}, event)
+    _emit(number, getattr(logger, "name", ""), text, {}, event)
     raise DropEvent
 
 
@@ -131,7 +131,7 @@ class BoundLogger(BoundLoggerBase):
             if args:
                 event = _interpolated(event, args)
             if self._processors is PROCESSORS and PROCESSORS[0] is write:
-                _emit(level, _named(level), name, event, self._context, fields)
+                _emit(level, name, event, self._context, fields)
             else:
                 try:
                     self._proxy_to_logger(_named(level), event, **fields)  # type: ignore[arg-type]  # events may be anything
@@ -144,15 +144,13 @@ def get_logger(name: str | None = None) -> BoundLogger:
     return BoundLogger(Target(name if name is not None else _calling_module()), PROCESSORS, {})
 
 
-def _emit(
-    number: int, level: str, name: str, event: object, bound: Mapping[str, Any], fields: MutableMapping[str, Any]
-) -> None:
+def _emit(level: int, name: str, event: object, bound: Mapping[str, Any], fields: MutableMapping[str, Any]) -> None:
     active = output.active
     if active is None:
         return
     error = _error(fields.pop("exc_info", None))
     stack = _stack() if fields.pop("stack_info", False) else None
-    active.emit(number, level, name, event, fields, bound=bound, error=error, stack=stack)
+    active.emit(level, _named(level), name, event, fields, bound=bound, error=error, stack=stack)
 
 
 def _named(level: int) -> str:

@@ -126,23 +126,16 @@ def _is_console(handler: logging.Handler) -> bool:
 
 
 def _tolerant(make_record: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
-    """Let `extra` hold any key: those that a record has itself get a `_`, where the standard library raises `KeyError`."""
+    """Let `extra` hold any key: those that a record has itself get a `_`; the standard library raises `KeyError`."""
 
-    def makeRecord(  # noqa: N802 - the standard library's name
-        self: logging.Logger,
-        name: str,
-        level: int,
-        fn: str,
-        lno: int,
-        msg: object,
-        args: Any,
-        exc_info: Any,
-        func: str | None = None,
-        extra: Mapping[str, object] | None = None,
-        sinfo: str | None = None,
-    ) -> logging.LogRecord:
+    def makeRecord(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: N802 - its own name
+        extra = args[8] if len(args) > 8 else kwargs.get("extra")
         if extra is not None and not RECORD_KEYS.isdisjoint(extra):
             extra = {f"{key}_" if key in RECORD_KEYS else key: value for key, value in extra.items()}
-        return make_record(self, name, level, fn, lno, msg, args, exc_info, func, extra, sinfo)
+            if len(args) > 8:
+                args = (*args[:8], extra, *args[9:])
+            else:
+                kwargs["extra"] = extra
+        return make_record(self, *args, **kwargs)
 
     return makeRecord

@@ -1,0 +1,202 @@
+"""Texts whose shape gives them away: credentials, tokens, addresses, card numbers.
+
+Every search is linear in the length of the text, as the text may be whatever a client sent: each shape has a plain
+substring that is looked for first, and a bound on what is read around it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from typing import Final
+
+from belvedere.conventions import REDACTED
+
+
+def without_shapes(text: str, is_secret: Callable[[str], bool]) -> str:
+    """Return `text` with everything replaced whose shape gives it away.
+
+    Recognised are JWTs, `Bearer` and `Basic` credentials, passwords in URLs, e-mail addresses, card numbers, and
+    `key=value` or `"key": "value"` where `is_secret(key)`.
+    """
+    if text.isidentifier():
+        # Most texts are the name of an event, which has room for nothing but digits.
+        return _DIGITS.sub(_cards, text) if len(text) > 13 and _MAYBE_CARD.search(text) is not None else text
+    if "://" in text:
+        text = _without_url_passwords(text)
+    if "eyJ" in text:
+        text = _without_jwts(text)
+    if " " in text and ("earer" in text or "asic" in text or "EARER" in text or "ASIC" in text):
+        text = _SCHEMES.sub(_credential, text)
+    if "=" in text or "':" in text or '":' in text:
+        text = _ASSIGNMENT.sub(lambda found: _assignment(found, is_secret), text)
+    if "@" in text:
+        text = _without_addresses(text)
+    if len(text) > 12 and _MAYBE_CARD.search(text) is not None:
+        text = _DIGITS.sub(_cards, text)
+    return text
+
+
+# `key=value` anywhere, and `"key": "value"` as JSON and `repr` write it. The key begins where a word does, which
+# keeps a long word from being read again from each of its letters.
+_ASSIGNMENT: Final = re.compile(
+    r"""(?<![\w.-])(["']?)([A-Za-z_][\w.-]{1,63})(=|["']\s?:\s?)"""
+    r"""(\[redacted\]|"[^"\n]{0,4096}"?|'[^'\n]{0,4096}'?|[^\s&,;"'<>)}\]]+)"""
+)
+
+
+def _assignment(found: re.Match[str], is_secret: Callable[[str], bool]) -> str:
+    before, key, between, value = found.groups()
+    # Source code says `password=password`, which tells nothing.
+    if value == key or not is_secret(key):
+        return found.group()
+    if value[0] in {"'", '"'}:
+        return f"{before}{key}{between}{value[0]}{REDACTED}{value[0]}"
+    # `"attempts": 3`: what stands there without quotes is no text.
+    return f"{before}{key}{between}{REDACTED}" if between == "=" else found.group()
+
+
+_SCHEMES: Final = re.compile(r"(?<![A-Za-z0-9])([Bb]earer|BEARER|[Bb]asic|BASIC)(\s{1,8})([A-Za-z0-9._~+/=-]{4,})")
+_PROSE: Final = re.compile(
+    "(?:tokens?|auth|authentication|authorization|authenticated|schemes?|credentials?|realm|error|scope|headers?|is|are|"
+    "was|and|or|not|the|with|from|must|required|missing|invalid|expired|format|access|type|prefix)(?:[.]|=.*)?",
+    re.IGNORECASE,
+)
+"""What follows `Bearer` in sentences and challenges."""
+
+
+def _credential(found: re.Match[str]) -> str:
+    scheme, space, value = found.groups()
+    secret = _PROSE.fullmatch(value) is None if scheme.lower() == "bearer" else _is_basic(value)
+    return f"{scheme}{space}{REDACTED}" if secret else found.group()
+
+
+def _is_basic(value: str) -> bool:
+    """Whether this is `user:password` in base64 (RFC 7617), or at least no English word."""
+    try:
+        return b":" in base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return any(character.isdigit() or character == "=" for character in value)
+
+
+_AUTHORITY: Final = re.compile(r"""[^\s/?#"'<>]{0,1024}""")
+_SLASHED: Final = re.compile(r"""[^\s"'<>@]{0,256}@""")
+
+
+def _without_url_passwords(text: str) -> str:
+    """Replace the password of each `scheme://user:password@host`."""
+    parts: list[str] = []
+    done = at = 0
+    while (at := text.find("://", at)) >= 0:
+        start = at + 3
+        end = _AUTHORITY.match(text, start).end()  # type: ignore[union-attr]  # it matches nothing as well
+        host = text.rfind("@", start, end)
+        colon = text.find(":", start, end if host < 0 else host)
+        if host < 0 and colon >= 0 and text[start] != "[" and not text[colon + 1 : end].isdigit():
+            # Not a port: a password with a slash in it, as SQLAlchemy takes it.
+            slashed = _SLASHED.match(text, colon)
+            if slashed is not None:
+                host = slashed.end() - 1
+                end = max(end, host)
+        if 0 <= colon < host - 1:
+            parts += (text[done : colon + 1], REDACTED)
+            done = host
+        at = max(end, start)
+    return "".join((*parts, text[done:])) if parts else text
+
+
+_PART: Final = re.compile(r"[A-Za-z0-9_-]*")
+
+
+def _without_jwts(text: str) -> str:
+    """Replace `eyJ….….…` (RFC 7519), and the five parts of an encrypted one (RFC 7516)."""
+    parts: list[str] = []
+    done = at = 0
+    while (at := text.find("eyJ", at)) >= 0:
+        ends = [_PART.match(text, at).end()]  # type: ignore[union-attr]  # it matches nothing as well
+        while len(ends) < 5 and text[ends[-1] : ends[-1] + 1] == ".":
+            ends.append(_PART.match(text, ends[-1] + 1).end())  # type: ignore[union-attr]
+        # The first part alone is a JSON object in base64: with the second it is a token, signed or not.
+        if len(ends) >= 2 and ends[0] - at >= 8 and ends[1] - ends[0] > 4:
+            parts += (text[done:at], REDACTED)
+            done = at = ends[-1]
+        else:
+            # Nothing that begins later in this part can go on further than this did.
+            at = ends[0]
+    return "".join((*parts, text[done:])) if parts else text
+
+
+_LOCAL: Final = re.compile(r"[\w.%+-]{1,64}")
+_DOMAIN: Final = re.compile(r"(?:[^\W_](?:[\w-]{0,62})\.){1,8}[^\W\d_]{2,63}")
+
+
+def _without_addresses(text: str) -> str:
+    """Replace e-mail addresses, as people write them (a dot in the domain, no quoted local part)."""
+    parts: list[str] = []
+    done = at = 0
+    while (at := text.find("@", at)) >= 0:
+        local = _LOCAL.match(text[max(done, at - 64) : at][::-1])
+        domain = None if local is None else _DOMAIN.match(text, at + 1, at + 1 + 255)
+        if local is None or domain is None:
+            at += 1
+            continue
+        start = at - local.end()
+        # The user of a URL that has no password: `ssh://git@host.example`.
+        if text[max(0, start - 2) : start] == "//":
+            at = domain.end()
+            continue
+        parts += (text[done:start], REDACTED)
+        done = at = domain.end()
+    return "".join((*parts, text[done:])) if parts else text
+
+
+_MAYBE_CARD: Final = re.compile(r"[0-9](?:[ -]?[0-9]){12}")
+_DIGITS: Final = re.compile(r"(?<![0-9A-Za-z])(?<![0-9]\.)[0-9]+(?:[ -][0-9]+)*(?![0-9A-Za-z])(?!\.[0-9])")
+
+
+def _cards(found: re.Match[str]) -> str:
+    """Replace numbers of 13 to 19 digits, grouped or not, whose check digit is right (ISO/IEC 7812-1)."""
+    run = found.group()
+    groups = re.split("([ -])", run)
+    if len(groups) == 1:
+        return REDACTED if _is_card(run) else run
+    return _grouped_cards(groups)
+
+
+def _grouped_cards(groups: list[str]) -> str:
+    """Find cards that begin and end with a group; `groups` has digits at even places, what separates them between."""
+    shown: list[str] = []
+    first = 0
+    while first < len(groups):
+        last = _end_of_card(groups, first)
+        shown.append(groups[first] if last is None else REDACTED)
+        first = first if last is None else last
+        if first + 1 < len(groups):
+            shown.append(groups[first + 1])
+        first += 2
+    return "".join(shown)
+
+
+def _end_of_card(groups: list[str], first: int) -> int | None:
+    digits = ""
+    found = None
+    for place in range(first, len(groups), 2):
+        digits += groups[place]
+        if len(digits) > 19:
+            break
+        if _is_card(digits):
+            found = place
+        # Cards are printed in groups of four to six; a row of short numbers is none.
+        if len(groups[place]) < 3:
+            break
+    return found
+
+
+def _is_card(digits: str) -> bool:
+    # 0 begins no card, and 1 none but the 15 digits of UATP's: it begins every time stamp in milliseconds.
+    if not 13 <= len(digits) <= 19 or digits[0] == "0" or (digits[0] == "1" and len(digits) != 15):
+        return False
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (doubled + sum(int(digit) for digit in digits[-1::-2])) % 10 == 0
