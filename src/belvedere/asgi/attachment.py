@@ -14,6 +14,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 
 from belvedere import failures
 from belvedere.asgi import routes
+from belvedere.asgi.endings import has_left, only_one
 from belvedere.asgi.plan import Plan
 from belvedere.asgi.request_pass import RequestPass
 from belvedere.context import SCOPE_KEY, RequestContext
@@ -33,8 +34,8 @@ class Recorder:
             await self.app(scope, receive, send)
         except Exception as error:
             request: RequestContext | None = scope.get(SCOPE_KEY)
-            if request is not None:
-                request.exception = error
+            if request is not None and not has_left(request, error):
+                request.exception = only_one(error)
             raise
 
 

@@ -146,6 +146,10 @@ class WebSocketExchange(Exchange):
             # Closed before it was accepted: the server answers 403 (ASGI, WebSocket connection scope).
             self.started_answer = True
             self.status = 403
-        await self.channel_out(message)
+        try:
+            await self.channel_out(message)
+        except OSError:
+            self.disconnected = True
+            raise
         if kind == "websocket.accept":
             self.plan.begin(self)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from belvedere.asgi.client import client_address
+from belvedere.asgi.endings import has_left, only_one
 from belvedere.asgi.exchange import Exchange, HttpExchange, WebSocketExchange
 from belvedere.asgi.identity import as_uuid, callers_id, parse_traceparent
 from belvedere.asgi.native_telemetry import adopted_span
@@ -64,11 +65,10 @@ class RequestPass:
             if not request.started_answer and not request.disconnected:
                 await request.answer_failure()
         except BaseException as error:
-            if request.exception is None and not request.ended:
-                request.exception = error
             if isinstance(error, Exception):
-                # A client that left makes `send` fail: nobody's mistake.
-                if plan.failed is not None and not (request.disconnected and isinstance(error, OSError)):
+                if request.exception is None and not request.ended and not has_left(request, error):
+                    request.exception = only_one(error)
+                if plan.failed is not None:
                     plan.failed(request, error)
                 if not request.started_answer and not request.disconnected:
                     await request.answer_failure()
@@ -93,8 +93,9 @@ class RequestPass:
         try:
             await self.app(scope, request.receive, request.send)
         except BaseException as error:
-            if isinstance(error, Exception) and not request.disconnected:
-                request.exception = error
+            if isinstance(error, Exception):
+                if not has_left(request, error):
+                    request.exception = only_one(error)
                 if plan.failed is not None:
                     plan.failed(request, error)
             raise

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from belvedere import failures
+from belvedere.asgi import has_left
 from belvedere.context import SCOPE_KEY, RequestContext, current
 from belvedere.conventions import Event
 from belvedere.problems import openapi, shapes, validation
@@ -117,7 +118,8 @@ class Problems:
 
     async def _unhandled_exception(self, connection: HTTPConnection, error: Exception) -> Response:
         request = _context(connection.scope)
-        self.failed(request, error)
+        if request is None or not has_left(request, error):
+            self.failed(request, error)
         return self._respond(connection.scope, _internal(_request_id(request)))
 
     def _respond(self, scope: Mapping[str, Any], fault: Fault, headers: Mapping[str, Any] | None = None) -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client.registry import REGISTRY, CollectorRegistry
 
-from belvedere.asgi import Attachment, Binder, Lifespan, Plan
+from belvedere.asgi import Attachment, Binder, Lifespan, Plan, has_left
 from belvedere.asgi.native_telemetry import switch_off
 from belvedere.asgi.routes import templates
 from belvedere.context import RequestContext
@@ -41,7 +41,7 @@ class Observability:
         self._logs = Logs(settings) if settings.logs else None
         self._log = get_logger(OWN_LOGGER) if self._logs else None
         self._health = Health(settings, self._log) if settings.health else None
-        self._problems = Problems(settings, self._log) if settings.problems else None
+        self._problems = Problems(settings, self._log)
         self._metrics = Metrics(settings.metrics, settings.requests, registry, self._dropped) if settings.metrics else None
         self._host = AppHost(settings, plan, self._lifespan, self._metrics, self._health)
         self._plan_requests()
@@ -52,8 +52,7 @@ class Observability:
             self._undo.append(self._logs.remove)
         if self._metrics is not None:
             self._undo.append(self._metrics.endpoint.close)
-        handlers = self._problems.handlers if self._problems else {}
-        self._attachment = Attachment(app, plan, handlers, self._adopt)
+        self._attachment = Attachment(app, plan, self._problems.handlers, self._adopt)
         self._undo.append(self._attachment.remove)
         setattr(app.state, _STATE, self)
 
@@ -157,9 +156,8 @@ class Observability:
         self._plan.observe(observers)
         if self._health is not None and self._metrics is not None:
             self._health.on_result = self._metrics.own.check_result
-        if self._problems is not None:
-            self._plan.answer_failure = self._problems.answer_failure
-            self._plan.failed = self._failed
+        self._plan.answer_failure = self._problems.answer_failure
+        self._plan.failed = self._failed
 
     def _plan_lifespan(self) -> None:
         self._lifespan.before.append(self._starting)
@@ -185,20 +183,20 @@ class Observability:
     def _adopt(self, app: Any) -> Callable[[], None]:
         """Prepare an application that requests reach: the observed one, and each that is mounted below it."""
         native = switch_off(app, metrics=self._metrics is not None, logs=self._logs is not None)
-        document = self._problems.document(app) if self._problems else None
+        document = self._problems.document(app)
 
         def undo() -> None:
             native()
-            if document is not None:
-                document()
+            document()
 
         return undo
 
     # What happens while it runs.
 
     def _failed(self, request: RequestContext, error: Exception) -> None:
-        if self._problems is not None and self._log is not None:
-            self._problems.failed(request, error)
+        if self._log is not None:
+            if not has_left(request, error):
+                self._problems.failed(request, error)
             mark_reported(error)
 
     def _dropped(self) -> int:
