@@ -21,8 +21,10 @@ from belvedere.logs.serialise import repair
 
 _FIELDS: Final = ("method", "path", "endpoint", "status", "latency_ms", "response_bytes", "client", "disconnected")
 _LEVELS: Final = {20: "info", 30: "warning", 40: "error"}
-_REMEMBERED: Final = 4096
-"""Clients and templates whose part of the line is kept; both are few, or worth no memory."""
+_REMEMBERED: Final = 2048
+"""Paths, templates and clients, each, whose part of the line is kept: most come again soon."""
+_SHORT: Final = 128
+"""Characters of a path that is worth keeping."""
 
 
 class AccessLine:
@@ -65,7 +67,7 @@ class AccessLine:
             method: f'{self._keys["method"]}"{method}"' for method in (*conventions.KNOWN_METHODS, "WEBSOCKET")
         }
         self._endpoints: dict[str, str] = {}
-        self._places: dict[str, str] = {}
+        self._paths: dict[str, str] = {}
         self._clients: dict[str | None, str] = {None: ""}
         self._output = output
 
@@ -99,20 +101,13 @@ class AccessLine:
 
     def _line(self, pipeline: Pipeline, request: RequestContext, number: int) -> bytes:
         """Return what the pipeline would make of `_fields`, in a quarter of its time."""
-        if request.service is not self._service:
-            self._introduce(pipeline, request.service)
+        service = request.plan.service
+        if service is not self._service:
+            self._introduce(pipeline, service)
         keys = self._keys
         method = self._methods.get(request.method) or keys["method"] + _escaped(pipeline.text(request.method))
-        path = request.path
-        endpoint = request.endpoint
-        if path == endpoint:
-            place = self._places.get(path) or self._place(path)
-        else:
-            place = (
-                keys["path"]
-                + _escaped(pipeline.text(path))
-                + (self._endpoints.get(endpoint) or self._endpoint(endpoint))
-            )
+        path = self._paths.get(request.path) or self._path(pipeline, request.path)
+        endpoint = self._endpoints.get(request.endpoint) or self._endpoint(request.endpoint)
         context = pipeline.context(request)
         bound = "" if context is None else _members(pipeline.bound(context, self._reserved), pipeline.keys)
         client = self._clients.get(request.client)
@@ -122,7 +117,7 @@ class AccessLine:
         gone = keys["disconnected"] + "true" if request.disconnected and request.status != 499 else ""
         return (
             f"{self._opening}{pipeline.timestamp()}{self._heads[number]}{request.request_id}{self._trace}{request.trace_id}"
-            f'{span}"{self._constants}{bound}{method}{place}{keys["status"]}{request.status}'
+            f'{span}"{self._constants}{bound}{method}{path}{endpoint}{keys["status"]}{request.status}'
             f"{keys['latency_ms']}{request.duration * 1000:.3f}"
             f"{keys['response_bytes']}{request.response_bytes}{client}{gone}}}\n"
         ).encode()
@@ -155,24 +150,21 @@ class AccessLine:
         }
         self._service = service
 
-    def _place(self, path: str) -> str:
-        place = self._keys["path"] + _escaped(path) + self._endpoint(path)
-        if len(self._places) < _REMEMBERED:
-            self._places[path] = place
-        return place
+    def _path(self, pipeline: Pipeline, path: str) -> str:
+        shown = self._keys["path"] + _escaped(pipeline.text(path))
+        if len(path) <= _SHORT:
+            _remember(self._paths, path, shown)
+        return shown
 
     def _endpoint(self, endpoint: str) -> str:
         shown = self._keys["endpoint"] + _escaped(endpoint)
-        if len(self._endpoints) < _REMEMBERED:
-            self._endpoints[endpoint] = shown
+        _remember(self._endpoints, endpoint, shown)
         return shown
 
     def _address(self, client: str | None) -> str:
         shown = self._shown(client)
         member = "" if shown is None else self._keys["client"] + _escaped(shown)
-        if len(self._clients) >= _REMEMBERED:
-            self._clients.clear()
-        self._clients[client] = member
+        _remember(self._clients, client, member)
         return member
 
     def _shown(self, client: str | None) -> str | None:
@@ -194,6 +186,12 @@ def masked(client: str) -> str | None:
     address = mapped or address
     hidden = 8 if address.version == 4 else 80
     return str(type(address)(int(address) >> hidden << hidden))
+
+
+def _remember(kept: dict[Any, str], key: str | None, part: str) -> None:
+    if len(kept) >= _REMEMBERED:
+        kept.clear()
+    kept[key] = part
 
 
 def _escaped(text: str) -> str:

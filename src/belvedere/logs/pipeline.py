@@ -64,13 +64,16 @@ class Pipeline:
 
     def timestamp(self, at: float | None = None) -> str:
         """Return a time in ISO 8601, UTC, with six digits of a second, now by default."""
-        microseconds = int((self.clock() if at is None else at) * 1_000_000)
-        second, rest = divmod(microseconds, 1_000_000)
-        known, text = self._second
-        if second != known:
-            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        if at is None:
+            at = self.clock()
+        second, text = self._second
+        rest = at - second
+        if not 0.0 <= rest < 1.0:
+            second = int(at)
+            rest = at - second
+            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
             self._second = (second, text)
-        return f"{text}.{rest:06d}Z"
+        return "%s%06dZ" % (text, rest * 1_000_000)  # noqa: UP031 - an f-string needs a number made whole first
 
     def line(
         self,

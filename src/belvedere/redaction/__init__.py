@@ -60,7 +60,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return `text` without what its shape gives away: tokens, credentials, addresses, card numbers."""
-        return without_shapes(text, self._is_secret)
+        # Most texts are the name of an event, in which nothing can hide.
+        return text if text.replace("_", "a").isalpha() else without_shapes(text, self._is_secret)
 
     def _is_secret(self, key: str) -> bool:
         return self.verdict(key) == "redact"
