@@ -23,7 +23,7 @@ folded = Folded()
 
 
 class ContextValues:
-    """The values that labels from bound context may take: so many of each label, and so many label sets in all.
+    """The values that labels from bound context may take: so many of each label.
 
     Args:
         bounds: label name to the number of values it may have; further ones become `_overflow`.
@@ -31,15 +31,15 @@ class ContextValues:
 
     def __init__(self, bounds: dict[str, int]) -> None:
         self.names: Sequence[str] = tuple(bounds)
-        self._room = {name: bound for name, bound in bounds.items()}
+        self._room = dict(bounds)
         self._known: dict[str, set[str]] = {name: {""} for name in bounds}
 
-    def admit(self, bound: dict[str, object] | None) -> tuple[tuple[str, ...], bool]:
-        """Return a value for each label, and whether one had to be folded; unbound context is `""`."""
+    def admit(self, bound: dict[str, object] | None) -> tuple[str, ...]:
+        """Return a value for each label: `_overflow` where there is no room for another, `""` for unbound context."""
         values = []
-        overflowed = False
         for name in self.names:
-            value = "" if bound is None else str(bound.get(name, ""))
+            found = None if bound is None else bound.get(name)
+            value = "" if found is None else str(found)
             known = self._known[name]
             if value not in known:
                 # The empty value is no value, and takes no room.
@@ -47,6 +47,5 @@ class ContextValues:
                     known.add(value)
                 else:
                     value = OVERFLOW
-                    overflowed = True
             values.append(value)
-        return tuple(values), overflowed
+        return tuple(values)

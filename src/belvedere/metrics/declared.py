@@ -31,7 +31,7 @@ class _Bounded:
     max_series = 2000
     _metrics: dict[Sequence[str], Any]
     _labelnames: Sequence[str]
-    _name: str
+    full_name = ""
 
     def labels(self, *values: Any, **by_name: Any) -> Any:
         if values and not by_name:
@@ -46,7 +46,7 @@ class _Bounded:
             return super().labels(*values, **by_name)  # type: ignore[misc]
         known = getattr(self, "_metrics", None)
         if known is not None and len(key) == len(self._labelnames) and key not in known and len(known) >= self.max_series:
-            folded.note(self._name)
+            folded.note(self.full_name)
             key = (OVERFLOW,) * len(key)
         return super().labels(*key)  # type: ignore[misc]
 
@@ -129,6 +129,7 @@ class Declarations:
                     f"{name} was made with prometheus_client directly already; it is served as it is, or declare it here alone"
                 ) from None
             metric.max_series = max_series
+            metric.full_name = name
             self.known[name] = Declaration(
                 name, kind, documentation, wanted.labels, wanted.buckets, combine, metric=metric, read=read
             )

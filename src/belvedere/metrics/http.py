@@ -51,7 +51,6 @@ class HttpMetrics:
         self._now = now
         self._constants = tuple(settings.constant_labels.values())
         self._context = ContextValues(settings.context_labels)
-        self._context_sets: set[tuple[str, ...]] = set()
         self.requests = self._family(names.HTTP_REQUESTS)
         self.duration = self._family(names.HTTP_DURATION, settings.buckets)
         self.in_progress = self._family(names.HTTP_IN_PROGRESS, context=False)
@@ -60,6 +59,8 @@ class HttpMetrics:
         self.exceptions = self._family(names.HTTP_EXCEPTIONS)
         self.connections = self._family(names.WEBSOCKET_CONNECTIONS, context=False)
         self.active = self._family(names.WEBSOCKET_ACTIVE, context=False)
+        folding = (self.requests, self.duration, self.request_size, self.response_size)
+        self._folding = [name for family in folding for name in family.names]
         self._bounds = self.duration.bounds
         self._answers: dict[Key, _Answer] = {}
         self._progress: dict[str, Cells] = {}
@@ -101,15 +102,16 @@ class HttpMetrics:
             self._finish_websocket(request)
             return
         method = request.method
+        # First of all: it must come back to 0, whatever fails below.
+        cells = self._progress.get(method)
+        if cells is None:
+            cells = self._progress_of(method)
+        cells[0] -= 1.0
         context = self._context_of(request) if self._context.names else ()
         key = (method, request.endpoint, request.status, context)
         answer = self._answers.get(key)
         if answer is None:
             answer = self._answer(key)
-        cells = self._progress.get(method)
-        if cells is None:
-            cells = self._progress_of(method)
-        cells[0] -= 1.0
         answer.requests[0] += 1.0
         duration = request.duration
         cells = answer.duration
@@ -134,14 +136,22 @@ class HttpMetrics:
             self._of(self.active, request.endpoint)[0] -= 1.0
         if request.exception is not None:
             self._of(self.connections, request.endpoint, "failed")[0] += 1.0
-            self._count_exception(request, self._context_of(request))
+            self._count_exception(request, self._context.admit(request.bound))
         elif request.status != 101:
             self._of(self.connections, request.endpoint, "refused")[0] += 1.0
 
     def _answer(self, key: Key) -> _Answer:
         method, endpoint, status, context = key
         method = _known(method)
-        rest = (*self._constants, *context)
+        room = self._room(self.requests, (method, endpoint, str(status), *self._constants), context)
+        if room != context:
+            if OVERFLOW not in context:
+                self._note(self._folding)
+            key = (method, endpoint, status, room)
+            known = self._answers.get(key)
+            if known is not None:
+                return known
+        rest = (*self._constants, *room)
         by_status = (str(status),) if self._settings.duration_status else ()
         answer = _Answer(
             self.requests.get(method, endpoint, str(status), *rest),
@@ -165,21 +175,27 @@ class HttpMetrics:
         return family.get(*values, *self._constants).cells
 
     def _count_exception(self, request: RequestContext, context: tuple[str, ...]) -> None:
-        kind = type(request.exception).__name__
-        self.exceptions.get(_known(request.method), request.endpoint, kind, *self._constants, *context).cells[0] += 1.0
+        fixed = (_known(request.method), request.endpoint, type(request.exception).__name__, *self._constants)
+        context = self._room(self.exceptions, fixed, context)
+        if OVERFLOW in context:
+            self._note(self.exceptions.names)
+        self.exceptions.get(*fixed, *context).cells[0] += 1.0
 
     def _context_of(self, request: RequestContext) -> tuple[str, ...]:
-        values, overflowed = self._context.admit(request.bound)
-        if values not in self._context_sets:
-            if len(self._context_sets) >= self._settings.max_series:
-                values = (OVERFLOW,) * len(values)
-                overflowed = True
-            else:
-                self._context_sets.add(values)
-        if overflowed:
-            for name in self.requests.names:
-                self._folded.note(name)
+        values = self._context.admit(request.bound)
+        if OVERFLOW in values:
+            self._note(self._folding)
         return values
+
+    def _room(self, family: Family, fixed: tuple[str, ...], context: tuple[str, ...]) -> tuple[str, ...]:
+        """Return `context`, all of it folded where the family is full; `fixed` is bounded by construction."""
+        if len(family.series) < self._settings.max_series or (*fixed, *context) in family.series:
+            return context
+        return (OVERFLOW,) * len(context)
+
+    def _note(self, metrics: Sequence[str]) -> None:
+        for metric in metrics:
+            self._folded.note(metric)
 
     def _family(self, metric: MetricName, bounds: Sequence[float] = (), *, context: bool = True) -> Family:
         called = self._settings.names.get(metric.name, (metric.name,))

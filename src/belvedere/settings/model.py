@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -148,7 +150,7 @@ class MetricSettings(Group):
     """Where metrics are served on the service's own port."""
     port: int | None = Field(None, ge=0, le=65535)
     """A port of their own; nothing is then served at `path`."""
-    token: SecretStr | None = None
+    token: SecretStr | None = Field(None, min_length=1)
     """A bearer token that a scrape has to show."""
     allow: Networks = ()
     """Networks that may scrape; none given: everybody."""
@@ -183,28 +185,37 @@ class MetricSettings(Group):
     @field_validator("buckets")
     @classmethod
     def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not value or any(low >= high for low, high in zip(value, value[1:], strict=False)):
+        if not value or any(low >= high for low, high in pairwise(value)):
             raise ValueError("bounds must rise, and there must be at least one")
+        if not all(map(math.isfinite, value)):
+            raise ValueError("bounds are finite; every histogram has a bucket for infinity by itself")
         return value
 
     @field_validator("labels", "constant_labels", "context_labels")
     @classmethod
     def _label_names(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         for name in value.values() if info.field_name == "labels" else value:
-            if not _LABEL_NAME.fullmatch(name) or name.startswith("__"):
-                raise ValueError(f"{name!r} is no label name (letters, digits and _, no leading digit or __)")
+            if not _LABEL_NAME.fullmatch(name) or name.startswith("__") or name in {"le", "quantile"}:
+                raise ValueError(
+                    f"{name!r} is no label name (letters, digits and _, no leading digit or __, not le or quantile)"
+                )
         return value
 
     @field_validator("names")
     @classmethod
     def _metric_names(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        known = {metric.name for metric in conventions.HTTP_METRICS}
+        known = {metric.name: (metric.name,) for metric in conventions.HTTP_METRICS}
         for metric, names in value.items():
             if metric not in known:
                 raise ValueError(f"{metric!r} is no HTTP metric; these can be renamed: {', '.join(sorted(known))}")
             for name in names:
                 if not _METRIC_NAME.fullmatch(name):
                     raise ValueError(f"{name!r} is no metric name (letters, digits, _ and :, no leading digit)")
+        called = [metric.name for metric in (*conventions.WEBSOCKET_METRICS, *conventions.OWN_METRICS)]
+        for metric, names in {**known, **value}.items():
+            called += [f"{name.removesuffix('_total')}_total" if metric.endswith("_total") else name for name in names]
+        if twice := sorted({name for name in called if called.count(name) > 1}):
+            raise ValueError(f"metrics named twice: {', '.join(twice)}")
         return value
 
     @model_validator(mode="after")
