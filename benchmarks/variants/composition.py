@@ -10,13 +10,12 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_fastapi_instrumentator import Instrumentator
-from secure.middleware import SecureASGIMiddleware
 from starlette.exceptions import HTTPException
 
 from benchmarks.application import application
 from benchmarks.variants import ASGIApp
 from benchmarks.variants._access_line import AccessLine, configure
-from benchmarks.variants.single import policy
+from benchmarks.variants.single import add_security_headers
 
 
 def build() -> ASGIApp:
@@ -24,7 +23,7 @@ def build() -> ASGIApp:
     configure()
     app = application()
     Instrumentator().instrument(app).expose(app)
-    app.add_middleware(SecureASGIMiddleware, secure=policy())
+    add_security_headers(app)
     app.add_middleware(AccessLine, current_id=correlation_id.get)
     app.add_middleware(CorrelationIdMiddleware, transformer=None, update_request_header=False)
     app.add_exception_handler(HTTPException, http_error)
