@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from belvedere import failures
-from belvedere.asgi import has_left
+from belvedere.asgi.endings import has_left, only_one
 from belvedere.context import SCOPE_KEY, RequestContext, current
 from belvedere.conventions import Event
 from belvedere.problems import openapi, shapes, validation
@@ -62,10 +62,13 @@ class Problems:
         await send({"type": "http.response.body", "body": response.body})
 
     def failed(self, request: RequestContext | None, error: Exception) -> None:
-        """Log `unhandled_exception` with its traceback, once for each exception of a request."""
+        """Log `unhandled_exception` with its traceback, once per request, unless its client has left."""
+        if request is not None and has_left(request, error):
+            return
         # An exception may be one object that the application raises each time.
         occurrence = None if request is None else (request.request_id, request.started)
-        marks = vars(error)
+        cause = only_one(error)
+        marks = vars(cause)
         if occurrence is not None and marks.get(_LOGGED) == occurrence:
             return
         marks[_LOGGED] = occurrence
@@ -73,8 +76,8 @@ class Problems:
             "error",
             Event.UNHANDLED_EXCEPTION,
             request,
-            exception_type=type(error).__name__,
-            exception_message=_text(error),
+            exception_type=type(cause).__name__,
+            exception_message=_text(cause),
             exc_info=error,
         )
 
@@ -89,7 +92,7 @@ class Problems:
         status = error.status_code
         if status >= 400 and not (request is not None and request.excluded):
             self._log("warning", Event.HTTP_EXCEPTION, request, status_code=status)
-        headers = getattr(error, "headers", None)
+        headers = _own_headers(error)
         if status < 200 or status in _BODILESS:
             return Response(status_code=status, headers=headers)
         detail: Any = error.detail  # FastAPI's own may be anything.
@@ -118,16 +121,14 @@ class Problems:
 
     async def _unhandled_exception(self, connection: HTTPConnection, error: Exception) -> Response:
         request = _context(connection.scope)
-        if request is None or not has_left(request, error):
-            self.failed(request, error)
+        self.failed(request, error)
         return self._respond(connection.scope, _internal(_request_id(request)))
 
-    def _respond(self, scope: Mapping[str, Any], fault: Fault, headers: Mapping[str, Any] | None = None) -> Response:
-        own = {name: str(value) for name, value in (headers or {}).items() if name.lower() not in _BODY_HEADERS}
+    def _respond(self, scope: Mapping[str, Any], fault: Fault, headers: Mapping[str, str] | None = None) -> Response:
         as_problem = self._always_problem or shapes.prefers_problem(_accept(scope))
         body = shapes.problem(fault) if as_problem else shapes.envelope(fault)
         # Beside the headers that the exception brought: a HEAD is told the length that the GET would have.
-        response = Response(b"" if scope.get("method") == "HEAD" else body, fault.status, own)
+        response = Response(b"" if scope.get("method") == "HEAD" else body, fault.status, headers)
         response.headers["content-length"] = str(len(body))
         response.headers["content-type"] = shapes.PROBLEM_TYPE if as_problem else shapes.ENVELOPE_TYPE
         if not self._always_problem:
@@ -146,6 +147,12 @@ class Problems:
             failures.contain("problems", error)
 
 
+def _own_headers(error: HTTPException) -> dict[str, str]:
+    """Return the headers that the exception brings, but for those that speak of a body, which is another now."""
+    headers: Mapping[str, Any] = getattr(error, "headers", None) or {}
+    return {name: str(value) for name, value in headers.items() if name.lower() not in _BODY_HEADERS}
+
+
 def _internal(request_id: str | None) -> Fault:
     return Fault(500, "internal_server_error", "An unexpected error occurred", request_id)
 
@@ -162,7 +169,7 @@ def _accept(scope: Mapping[str, Any]) -> str:
     return b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:  # Its own `__str__` is broken.
