@@ -1,0 +1,413 @@
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, WebSocket
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from belvedere import failures
+from belvedere.problems import Problems
+from belvedere.settings import Settings
+from tests.problems.conftest import ID, Log, ask, attached
+
+INTERNAL = {"error": "internal_server_error", "message": "An unexpected error occurred", "request_id": ID}
+
+
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.fixture(params=[False, True], ids=["production", "debug"])
+def app(request: pytest.FixtureRequest) -> FastAPI:
+    """The same routes at the top and in a mounted application, in debug mode and not."""
+    app = FastAPI(debug=request.param)
+    mounted = FastAPI(debug=request.param)
+    for routes in (app, mounted):
+
+        @routes.get("/broken")
+        async def broken() -> None:
+            raise RuntimeError("password=hunter2")
+
+        @routes.get("/forbidden")
+        async def forbidden() -> None:
+            raise HTTPException(403)
+
+    app.mount("/mounted", mounted)
+    return app
+
+
+def raising(error: Exception) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/")
+    async def root() -> None:
+        raise error
+
+    return app
+
+
+@pytest.mark.parametrize("prefix", ["", "/mounted"])
+async def test_an_unhandled_exception_is_a_500_that_tells_nothing(app: FastAPI, log: Log, prefix: str) -> None:
+    """An exception that nobody handles yields the 500 envelope, and one event with the exception itself."""
+    with attached(app, log):
+        response = await ask(app, f"{prefix}/broken")
+    assert (response.status_code, response.json()) == (500, INTERNAL)
+    assert response.headers["content-type"] == "application/json"
+    ((level, event, fields),) = log
+    error = fields.pop("exc_info")
+    assert (level, event, fields) == (
+        "error",
+        "unhandled_exception",
+        {
+            "exception_type": "RuntimeError",
+            "exception_message": "password=hunter2",
+            "path": f"{prefix}/broken",
+            "method": "GET",
+        },
+    )
+    assert isinstance(error, RuntimeError)
+    assert error.__traceback__ is not None
+
+
+@pytest.mark.parametrize("prefix", ["", "/mounted"])
+@pytest.mark.parametrize(
+    ("call", "status", "message"),
+    [
+        ("GET /nowhere", 404, "Not Found"),
+        ("POST /broken", 405, "Method Not Allowed"),
+        ("GET /forbidden", 403, "Forbidden"),
+    ],
+)
+async def test_http_errors_have_one_shape(
+    app: FastAPI, log: Log, prefix: str, *, call: str, status: int, message: str
+) -> None:
+    """404, 405 and any `HTTPException` have one envelope, at the top and in mounted applications; each is a warning."""
+    method, path = call.split()
+    with attached(app, log):
+        response = await ask(app, prefix + path, method)
+    assert response.status_code == status
+    assert response.json() == {"error": f"http_{status}", "message": message, "request_id": ID}
+    assert log == [("warning", "http_exception", {"status_code": status, "path": prefix + path, "method": method})]
+
+
+async def test_a_starlette_application_has_the_same_shape(log: Log) -> None:
+    """Plain Starlette, and what is mounted in it, answer in the envelope too."""
+
+    async def broken(_: Any) -> Any:
+        raise RuntimeError
+
+    app = Starlette(routes=[Mount("/mounted", Starlette())])
+    app.add_route("/broken", broken)
+    with attached(app, log):
+        assert (await ask(app, "/broken")).json() == INTERNAL
+        for path in ("/nowhere", "/mounted/nowhere"):
+            assert (await ask(app, path)).json() == {"error": "http_404", "message": "Not Found", "request_id": ID}
+
+
+@pytest.mark.parametrize(
+    ("detail", "body"),
+    [
+        ("No such order", {"message": "No such order"}),
+        ("", {"message": "Conflict"}),
+        ({"order": 7}, {"message": "Conflict", "details": {"order": 7}}),
+        ([1, {2}], {"message": "Conflict", "details": [1, [2]]}),
+        ({"size": 2**70}, {"message": "Conflict", "details": {"size": 2**70}}),
+        ({"name": "\ud800"}, {"message": "Conflict", "details": {"name": "\ud800"}}),
+        ({"cause": ValueError("hunter2")}, {"message": "Conflict", "details": {"cause": "ValueError"}}),
+        (
+            {"status": HTTPStatus.OK, "url": httpx.URL("/x")},
+            {"message": "Conflict", "details": {"status": 200, "url": "/x"}},
+        ),
+        ({"size": 2**70, "ratio": float("nan")}, {"message": "Conflict"}),
+    ],
+)
+async def test_the_detail_of_an_http_exception(detail: Any, body: dict[str, Any]) -> None:
+    """A detail that is text is the message; any other is in `details`, as far as JSON goes, beside the phrase."""
+    app = raising(HTTPException(409, detail))
+    with attached(app):
+        response = await ask(app, "/")
+    assert (response.status_code, response.json()) == (409, {"error": "http_409", **body, "request_id": ID})
+
+
+async def test_a_pydantic_detail() -> None:
+    """A model as detail is shown as its fields."""
+    from pydantic import BaseModel
+
+    class Order(BaseModel):
+        number: int
+
+    app = raising(HTTPException(409, Order(number=7)))
+    with attached(app):
+        assert (await ask(app, "/")).json()["details"] == {"number": 7}
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(429, "Too Many Requests"), (418, "I'm a Teapot"), (413, "Content Too Large"), (499, "Error")],
+)
+async def test_the_phrase_of_a_status(status: int, message: str) -> None:
+    """Where the detail is no text, the message is the name that RFC 9110 has for the status."""
+    app = raising(HTTPException(status, {}))
+    with attached(app):
+        response = await ask(app, "/")
+    assert response.json() == {"error": f"http_{status}", "message": message, "details": {}, "request_id": ID}
+
+
+async def test_headers_of_an_http_exception_are_kept() -> None:
+    """What an `HTTPException` brings is sent, but for headers that speak of another body."""
+    brought: Any = {
+        "WWW-Authenticate": "Bearer",
+        "Retry-After": 30,
+        "Vary": "Origin",
+        "Content-Type": "text/plain",
+        "Content-Length": "3",
+    }
+    app = raising(HTTPException(401, headers=brought))
+    with attached(app):
+        response = await ask(app, "/")
+    body = b'{"error":"http_401","message":"Unauthorized","request_id":"test-1"}'
+    assert response.content == body
+    assert sorted(response.headers.multi_items()) == [
+        ("content-length", str(len(body))),
+        ("content-type", "application/json"),
+        ("retry-after", "30"),
+        ("vary", "Origin, Accept"),
+        ("www-authenticate", "Bearer"),
+        ("x-request-id", ID),
+    ]
+
+
+async def test_a_405_names_the_methods_that_are_allowed(app: FastAPI) -> None:
+    """The `Allow` header of a 405 is kept."""
+    with attached(app):
+        assert (await ask(app, "/broken", "POST")).headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize(("status", "length"), [(204, None), (205, "0"), (304, None)])
+async def test_statuses_without_a_body(log: Log, status: int, length: str | None) -> None:
+    """204, 205 and 304 have no body, keep their headers, and are no errors to be logged."""
+    app = raising(HTTPException(status, headers={"ETag": '"1"'}))
+    with attached(app, log):
+        response = await ask(app, "/")
+    assert (response.status_code, response.content) == (status, b"")
+    assert (response.headers["etag"], response.headers.get("content-length")) == ('"1"', length)
+    assert log == []
+
+
+async def test_head_has_the_length_of_get_and_no_body() -> None:
+    """A failing HEAD tells what GET would, without a body."""
+    app = FastAPI()
+    app.add_route("/", raising_route, methods=["GET", "HEAD"])
+    with attached(app):
+        head, whole = await ask(app, "/", "HEAD"), await ask(app, "/")
+        missing = await ask(app, "/nowhere", "HEAD")
+    assert (head.status_code, head.content, head.headers) == (500, b"", whole.headers)
+    assert (missing.status_code, missing.content) == (404, b"")
+
+
+async def raising_route(_: Any) -> Any:
+    raise RuntimeError
+
+
+async def test_a_handler_of_the_applications_own_wins() -> None:
+    """Where the application handles an exception itself, its answer stands; where its handler fails, ours does."""
+    app = FastAPI()
+
+    @app.exception_handler(StarletteHTTPException)
+    async def own(_: Any, error: StarletteHTTPException) -> PlainTextResponse:
+        if error.status_code == 403:
+            raise RuntimeError("the handler is broken")
+        return PlainTextResponse("mine", error.status_code)
+
+    @app.exception_handler(500)
+    async def mine(_: Any, error: Exception) -> PlainTextResponse:
+        raise error
+
+    @app.get("/forbidden")
+    async def forbidden() -> None:
+        raise HTTPException(403)
+
+    log = Log()
+    with attached(app, log):
+        missing = await ask(app, "/nowhere")
+        assert (missing.status_code, missing.text) == (404, "mine")
+        broken = await ask(app, "/forbidden")
+    assert (broken.status_code, broken.json()) == (500, INTERNAL)
+    assert broken.headers["content-length"] == str(len(broken.content))
+    assert [line.event for line in log] == ["unhandled_exception"]
+
+
+async def test_an_application_that_answers_nothing() -> None:
+    """No answer at all is a 500 envelope, without a body for HEAD."""
+
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        return None
+
+    app = Starlette(routes=[Mount("/", silent)])
+    with attached(app):
+        response, head = await ask(app, "/"), await ask(app, "/", "HEAD")
+    assert (response.status_code, response.json()) == (500, INTERNAL)
+    assert (head.status_code, head.content, head.headers) == (500, b"", response.headers)
+
+
+async def test_an_exception_after_the_answer_is_logged_once(log: Log) -> None:
+    """What background tasks and streams raise is logged once each, whatever was already sent."""
+    app = FastAPI()
+
+    def task() -> None:
+        raise RuntimeError("too late")
+
+    @app.get("/task")
+    async def with_task(tasks: BackgroundTasks) -> None:
+        tasks.add_task(task)
+
+    @app.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def chunks() -> Any:
+            yield b"1"
+            raise RuntimeError("in the middle")
+
+        return StreamingResponse(chunks())
+
+    with attached(app, log):
+        assert (await ask(app, "/task")).status_code == 200
+        await ask(app, "/stream")
+    assert [line.fields["exception_message"] for line in log] == ["too late", "in the middle"]
+
+
+async def test_one_exception_object_raised_twice_is_logged_twice(log: Log) -> None:
+    """An application that raises the same object for each request has each of them logged."""
+    app = raising(RuntimeError("always the same"))
+    with attached(app, log):
+        await ask(app, "/")
+        await ask(app, "/")
+    assert len(log) == 2
+
+
+async def test_a_group_of_one_exception_is_that_one(log: Log) -> None:
+    """A task group's wrapping is seen through, in the event's fields and where the same exception comes again."""
+    error = RuntimeError("inside")
+    app = raising(ExceptionGroup("tasks", [ExceptionGroup("more tasks", [error])]))
+    with attached(app, log):
+        await ask(app, "/")
+    assert [(line.fields["exception_type"], line.fields["exception_message"]) for line in log] == [
+        ("RuntimeError", "inside")
+    ]
+
+
+async def test_a_client_that_left_is_nobodys_mistake(log: Log) -> None:
+    """Where reading the body fails because the client went away, nothing is logged."""
+    app = FastAPI()
+
+    @app.post("/")
+    async def root(request: Request) -> None:
+        await request.body()
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None: ...
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+    with attached(app, log), pytest.raises(ClientDisconnect):
+        await app(scope, receive, send)
+    assert log == []
+
+
+async def test_an_exception_without_text(log: Log) -> None:
+    """An exception whose text cannot be made is logged by its type."""
+    app = raising(UnspeakableError())
+    with attached(app, log):
+        assert (await ask(app, "/")).json() == INTERNAL
+    assert (log[0].fields["exception_type"], log[0].fields["exception_message"]) == ("UnspeakableError", "")
+
+
+async def test_paths_that_are_excluded_log_no_warnings(app: FastAPI, log: Log) -> None:
+    """At an excluded path errors of clients are not logged, unhandled exceptions are."""
+    with attached(app, log) as plan:
+        plan.excluded_prefixes = ("/",)
+        await ask(app, "/nowhere")
+        await ask(app, "/broken")
+    assert [line.event for line in log] == ["unhandled_exception"]
+
+
+async def test_a_broken_logger_changes_no_answer(app: FastAPI) -> None:
+    """What a logger raises is contained and counted."""
+    before = failures.counts["problems"]
+    with attached(app, object()):  # type: ignore[arg-type]
+        assert (await ask(app, "/broken")).json() == INTERNAL
+        assert (await ask(app, "/nowhere")).status_code == 404
+    assert failures.counts["problems"] == before + 2
+
+
+def test_websockets_that_fail_are_logged(log: Log) -> None:
+    """An exception in a WebSocket is logged once, with the method WEBSOCKET."""
+    app = FastAPI()
+
+    @app.websocket("/ws")
+    async def ws(websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise RuntimeError("broken")
+
+    with attached(app, log), TestClient(app) as client, pytest.raises(RuntimeError), client.websocket_connect("/ws"):
+        pass
+    assert [(line.event, line.fields["path"], line.fields["method"]) for line in log] == [
+        ("unhandled_exception", "/ws", "WEBSOCKET")
+    ]
+
+
+async def test_a_websocket_that_is_refused_by_an_http_exception(log: Log) -> None:
+    """An `HTTPException` in a WebSocket is answered in the same shape, where the server can."""
+    handler = Problems(Settings(), log).handlers[StarletteHTTPException]
+
+    async def nothing() -> Any:
+        raise AssertionError
+
+    websocket = WebSocket({"type": "websocket", "path": "/ws", "headers": []}, nothing, nothing)  # type: ignore[arg-type]
+    response = await handler(websocket, HTTPException(403))
+    assert (response.status_code, response.body) == (
+        403,
+        b'{"error":"http_403","message":"Forbidden","request_id":null}',
+    )
+
+
+async def test_without_a_request_an_exception_is_logged_all_the_same(log: Log) -> None:
+    """An exception outside any request is logged without path and method."""
+    error = RuntimeError("job")
+    Problems(Settings(), log).failed(None, error)
+    fields = {"exception_type": "RuntimeError", "exception_message": "job", "exc_info": error}
+    assert log == [("error", "unhandled_exception", fields)]
+
+
+async def test_switched_off_nothing_is_handled(app: FastAPI, log: Log) -> None:
+    """With problems off the framework answers as it does, and exceptions are still logged."""
+    before = app.openapi()
+    with attached(app, log, problems=None):
+        assert (await ask(app, "/nowhere")).json() == {"detail": "Not Found"}
+        response = await ask(app, "/broken")
+        assert app.openapi() is before
+    assert response.status_code == 500
+    assert b"internal_server_error" not in response.content
+    assert [line.event for line in log] == ["unhandled_exception"]
+
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        return None
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    with attached(starlette := Starlette(routes=[Mount("/", silent)]), problems=None):
+        await starlette(scope, silent, send)  # type: ignore[arg-type]
+    assert sent == []
