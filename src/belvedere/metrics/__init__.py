@@ -26,6 +26,7 @@ from belvedere.metrics.endpoint import MetricsEndpoint
 from belvedere.metrics.exposition import render
 from belvedere.metrics.families import Family
 from belvedere.metrics.http import HttpMetrics
+from belvedere.metrics.instances import instances
 from belvedere.metrics.own import OwnMetrics
 from belvedere.metrics.runtime import LoopLag
 from belvedere.settings import MetricSettings, RequestSettings
@@ -62,10 +63,16 @@ class Metrics:
         self._registries = [self.declared.registry, registry]
         if registry is not REGISTRY:
             self._registries.append(declarations.registry)
+        instances.add(self)
 
     @property
     def families(self) -> list[Family]:
         return [*self.http.families, *self.own.families]
+
+    @property
+    def registries(self) -> list[CollectorRegistry]:
+        """The registries that are served besides; a name that a family has is left out of them."""
+        return list(self._registries)
 
     def metric(
         self,
