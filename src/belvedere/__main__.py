@@ -1,0 +1,5 @@
+"""`python -m belvedere` is `belvedere`."""
+
+from belvedere.cli import main
+
+main()
