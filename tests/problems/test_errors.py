@@ -333,9 +333,14 @@ async def test_an_exception_without_text(log: Log) -> None:
 
 async def test_paths_that_are_excluded_log_no_warnings(app: FastAPI, log: Log) -> None:
     """At an excluded path errors of clients are not logged, unhandled exceptions are."""
+
+    @app.get("/orders/{number}")
+    async def order(number: int) -> None: ...
+
     with attached(app, log) as plan:
         plan.excluded_prefixes = ("/",)
-        await ask(app, "/nowhere")
+        assert (await ask(app, "/nowhere")).status_code == 404
+        assert (await ask(app, "/orders/x")).status_code == 422
         await ask(app, "/broken")
     assert [line.event for line in log] == ["unhandled_exception"]
 
