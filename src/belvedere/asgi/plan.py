@@ -54,6 +54,7 @@ class Plan:
         "secure_headers",
         "served",
         "service",
+        "spelled",
         "trust",
         "trusted_proxies",
     )
@@ -63,6 +64,7 @@ class Plan:
         self.clock = clock
         self.new_id: Callable[[], str] = new_id
         self.header = header.lower().encode("ascii")
+        self.spelled = header.encode("ascii")
         self.hex = False
         self.trust = True
         self.trusted_proxies: Sequence[Network] = ()
@@ -92,7 +94,7 @@ class Plan:
         self.secure_headers = secure
         own = {name for name, _ in [*plain, *secure, (self.header, b"")]}
         # ASGI says lower case; a hand-written application may not.
-        self.own_names = frozenset(own | {name.title() for name in own} | {name.upper() for name in own})
+        self.own_names = frozenset(own | {self.spelled} | {name.title() for name in own} | {name.upper() for name in own})
 
     def begin(self, request: RequestContext) -> None:
         """Tell the observers that a request begins."""
