@@ -1,0 +1,66 @@
+"""An observed application without surroundings, and the lines that it writes."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+import belvedere
+from tests.drive import observed
+
+Observe = Callable[..., belvedere.Observability]
+Lines = Callable[..., list[dict[str, Any]]]
+
+VARIABLES = (
+    "BELVEDERE_",
+    "OTEL_",
+    "SENTRY_",
+    "FORWARDED_ALLOW_IPS",
+    "LOG_LEVEL",
+    "ENVIRONMENT",
+    "APP_VERSION",
+    "NO_COLOR",
+)
+VARYING = ("timestamp", "latency_ms")
+"""Keys of a log line that are another in each run."""
+
+
+@pytest.fixture
+def forgotten_streams() -> Iterator[None]:
+    """Collect, with the test that left it, the stream that `BaseHTTPMiddleware` of older Starlettes forgets to close."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [name for name in os.environ if name.startswith(VARIABLES)]:
+        monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def observe() -> Iterator[Observe]:
+    """Observes applications as `drive.observed` does, until the test ends."""
+    with ExitStack() as stack:
+        yield lambda app, *parts, **settings: stack.enter_context(observed(app, *parts, **settings))
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
+    """Returns the log lines since the last call, those of one event if asked, without what varies from run to run."""
+
+    def read(event: str | None = None) -> list[dict[str, Any]]:
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        for line in found:
+            assert line["timestamp"].endswith("Z")
+            for key in VARYING:
+                line.pop(key, None)
+        return [line for line in found if event is None or line["event"] == event]
+
+    return read
