@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from belvedere.metrics.declared import (
 )
 from belvedere.metrics.decorators import track_count, track_time
 from belvedere.metrics.endpoint import MetricsEndpoint
-from belvedere.metrics.exposition import render
+from belvedere.metrics.exposition import hidden, render
 from belvedere.metrics.families import Family
 from belvedere.metrics.http import HttpMetrics
 from belvedere.metrics.instances import instances
@@ -91,8 +92,9 @@ class Metrics:
 
     async def refresh(self) -> None:
         """Bring everything up to date that has to be asked on the event loop."""
-        self.own.refresh()
         await asyncio.gather(*(_read(declared) for declared in self._all_declared() if declared.read is not None))
+        # Afterwards, as reading may have failed.
+        self.own.refresh()
 
     def text(self, openmetrics: bool = False) -> bytes:
         """Return all metrics as text, as they are now."""
@@ -100,8 +102,7 @@ class Metrics:
 
     def hidden(self) -> list[str]:
         """Return names of the application's own metrics that cannot be served because Belvedere's have them."""
-        ours = {name for family in self.families for name in family.base_names}
-        return sorted({metric.name for registry in self._registries for metric in registry.collect()} & ours)
+        return hidden(self.families, self.declared.registry, self._registries)
 
     def describe(self) -> list[dict[str, Any]]:
         """Return every metric as data: name, type, labels and buckets."""
@@ -123,7 +124,7 @@ class Metrics:
                 "type": declared.kind,
                 "help": declared.documentation,
                 "labels": list(declared.labels),
-                "buckets": list(declared.buckets or Histogram.DEFAULT_BUCKETS[:-1]) if declared.kind == "histogram" else [],
+                "buckets": _bounds(declared),
                 "declared": True,
             }
             for declared in self._all_declared()
@@ -134,6 +135,12 @@ class Metrics:
         return [*declarations.known.values(), *self.declared.known.values()]
 
 
+def _bounds(declared: Declaration) -> list[float]:
+    if declared.kind != "histogram":
+        return []
+    return [bound for bound in declared.buckets or Histogram.DEFAULT_BUCKETS if math.isfinite(bound)]
+
+
 async def _read(declared: Declaration) -> None:
     read = declared.read
     if read is None:
@@ -142,9 +149,12 @@ async def _read(declared: Declaration) -> None:
         async with asyncio.timeout(_READ_TIMEOUT):
             value = await read()
         if isinstance(value, Mapping):
-            for labels, one in value.items():
-                declared.metric.labels(*(labels if isinstance(labels, tuple) else (labels,))).set(one)
+            now = {tuple(map(str, key if isinstance(key, tuple) else (key,))): one for key, one in value.items()}
+            for key in set(getattr(declared.metric, "_metrics", ())) - now.keys():
+                declared.metric.remove(*key)
+            for key, one in now.items():
+                declared.metric.labels(*key).set(one)
         else:
             declared.metric.set(value)
-    except Exception as error:  # noqa: BLE001 - a scrape shows the last value and goes on
+    except Exception as error:  # a scrape shows the last value and goes on
         failures.contain("metrics", error)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 import prometheus_client
@@ -15,6 +16,7 @@ from prometheus_client.registry import REGISTRY, CollectorRegistry
 
 from belvedere.conventions import HTTP_METRICS, OVERFLOW, OWN_METRICS, WEBSOCKET_METRICS, MetricType
 from belvedere.metrics.cardinality import folded
+from belvedere.metrics.naming import check_names, used_names
 
 Combine = Literal["sum", "max", "min", "latest"]
 Read = Callable[[], Awaitable[float | Mapping[Any, float]]]
@@ -44,8 +46,8 @@ class _Bounded:
             key = tuple([str(by_name[name]) for name in self._labelnames])
         else:
             return super().labels(*values, **by_name)  # type: ignore[misc]
-        known = getattr(self, "_metrics", None)
-        if known is not None and len(key) == len(self._labelnames) and key not in known and len(known) >= self.max_series:
+        known = getattr(self, "_metrics", {})
+        if len(known) >= self.max_series and key not in known and len(key) == len(self._labelnames):
             folded.note(self.full_name)
             key = (OVERFLOW,) * len(key)
         return super().labels(*key)  # type: ignore[misc]
@@ -100,19 +102,28 @@ class Declarations:
         """Return the metric of that name, made at the first call.
 
         Raises:
-            ValueError: it is declared already with another type, labels, buckets or combination, or somebody else has it.
+            ValueError: it is declared already with another type, labels, buckets or combination, somebody else has
+                it, or no reader would take it.
         """
         if isinstance(labels, str):
             raise TypeError(f"{name}: labels are a list of names; write [{labels!r}]")
+        if read is not None and not callable(read):
+            raise TypeError(f"{name}: read is an async callable, not {read!r}; give the function itself")
         if kind == "counter" and not name.endswith("_total"):
             name = f"{name}_total"
         if name in _OURS:
             raise ValueError(f"{name} is a metric of Belvedere's own; choose another name")
+        check_names(name, tuple(labels))
+        if any(low >= high for low, high in pairwise(buckets)):
+            raise ValueError(f"{name}: buckets must rise, not {tuple(buckets)!r}")
         wanted = Declaration(name, kind, documentation, tuple(labels), tuple(buckets), combine)
         with _lock:
             first = self.known.get(name)
             if first is not None:
                 _same(first, wanted)
+                if read is not None:
+                    # An application that is built again, as tests do, brings a source of its own.
+                    self.known[name] = replace(first, read=read)
                 metric: M = first.metric
                 return metric
             options: dict[str, Any] = {"registry": self.registry}
@@ -125,15 +136,26 @@ class Declarations:
             except ValueError as error:
                 if "Duplicated timeseries" not in str(error):
                     raise
-                raise ValueError(
-                    f"{name} was made with prometheus_client directly already; it is served as it is, or declare it here alone"
-                ) from None
+                raise ValueError(self._taken(name, kind)) from None
             metric.max_series = max_series
             metric.full_name = name
             self.known[name] = Declaration(
                 name, kind, documentation, wanted.labels, wanted.buckets, combine, metric=metric, read=read
             )
             return metric
+
+    def _taken(self, name: str, kind: MetricType) -> str:
+        wanted = set(_used(name, kind))
+        for known in self.known.values():
+            if wanted.intersection(_used(known.name, known.kind)):
+                return f"{name} would be called as samples of {known.name} are, declared already: choose another name"
+        return (
+            f"{name} was made with prometheus_client directly already; it is served as it is, or declare it here alone"
+        )
+
+
+def _used(name: str, kind: MetricType) -> list[str]:
+    return used_names(name.removesuffix("_total") if kind == "counter" else name, kind)
 
 
 def _same(first: Declaration, wanted: Declaration) -> None:
@@ -200,7 +222,7 @@ def gauge(
         labels: names of labels.
         combine: how the values of several workers become one: `sum`, `max`, `min` or `latest`.
         read: an async callable asked at each scrape; returns the value, or for a gauge with labels a mapping of label
-            value (a tuple where there are several labels) to value.
+            value (a tuple where there are several labels) to value. Given again, it takes the place of the one before.
         max_series: the bound on label sets.
 
     Raises:

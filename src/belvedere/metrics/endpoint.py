@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from belvedere.asgi.client import client_address, inside
-from belvedere.metrics.exposition import OPENMETRICS, content_type
+from belvedere.metrics.exposition import OPENMETRICS, content_type, takes_gzip
 from belvedere.settings import MetricSettings, Network
 
 _WORTH_COMPRESSING = 1024
@@ -49,12 +49,12 @@ class MetricsEndpoint:
         await self._prepare()
         headers = dict(scope["headers"])
         kind = content_type(headers.get(b"accept", b"").decode("latin-1"))
-        squeeze = b"gzip" in headers.get(b"accept-encoding", b"")
+        squeeze = takes_gzip(headers.get(b"accept-encoding", b"").decode("latin-1"))
         body = await asyncio.get_running_loop().run_in_executor(self._thread, self._body, kind == OPENMETRICS, squeeze)
         extra = [(b"vary", b"Accept, Accept-Encoding")]
         if squeeze and body[:2] == b"\x1f\x8b":
             extra.append((b"content-encoding", b"gzip"))
-        await _send(scope, send, 200, body, extra, kind)
+        await _send(scope, send, 200, body, extra, kind=kind)
 
     def close(self) -> None:
         """Let the thread go."""
@@ -79,7 +79,13 @@ class MetricsEndpoint:
 
 
 async def _send(
-    scope: Any, send: Any, status: int, body: bytes, extra: list[tuple[bytes, bytes]], kind: str = "text/plain; charset=utf-8"
+    scope: Any,
+    send: Any,
+    status: int,
+    body: bytes,
+    extra: list[tuple[bytes, bytes]],
+    *,
+    kind: str = "text/plain; charset=utf-8",
 ) -> None:
     if status == 401:
         extra = [*extra, (b"www-authenticate", b"Bearer")]

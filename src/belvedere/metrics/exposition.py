@@ -6,17 +6,20 @@ https://prometheus.io/docs/instrumenting/exposition_formats/ and https://prometh
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Exemplar, Sample
 
+from belvedere import failures
 from belvedere.metrics.families import Family, label_text, number
+from belvedere.metrics.naming import legal_label, legal_metric, used_names
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
+_SPOKEN = frozenset({"1.0.0", "0.0.1"})
 _LINES_AT_ONCE = 200
 """Lines after which the rendering thread lets others run: about 0.2 ms, where Python by itself takes 5 to switch."""
 _TEXT_TYPES = {"info": "gauge", "stateset": "gauge", "gaugehistogram": "histogram", "unknown": "untyped"}
@@ -24,13 +27,28 @@ _TEXT_TYPES = {"info": "gauge", "stateset": "gauge", "gaugehistogram": "histogra
 
 def content_type(accept: str) -> str:
     """Return the format that a scraper asks for: OpenMetrics if it takes that at least as gladly as text."""
-    quality = {"application/openmetrics-text": 0.0, "text/plain": 0.0, "*/*": 0.0}
-    for part in accept.split(","):
+    quality = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    for part in accept.lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
-        if media in quality:
+        if media in quality and not _other_openmetrics(media, parameters):
             quality[media] = max(quality[media], _quality(parameters))
     openmetrics = quality["application/openmetrics-text"]
     return OPENMETRICS if openmetrics and openmetrics >= quality["text/plain"] else TEXT
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Return whether an `Accept-Encoding` header names gzip, and not with `q=0` (RFC 9110, section 12.5.3)."""
+    for part in accept_encoding.lower().split(","):
+        coding, *parameters = (piece.strip() for piece in part.split(";"))
+        if coding == "gzip":
+            return _quality(parameters) > 0
+    return False
+
+
+def _other_openmetrics(media: str, parameters: Sequence[str]) -> bool:
+    """Whether a version of OpenMetrics is asked for that we do not speak."""
+    versions = [parameter.removeprefix("version=") for parameter in parameters if parameter.startswith("version=")]
+    return media == "application/openmetrics-text" and any(version not in _SPOKEN for version in versions)
 
 
 def _quality(parameters: Sequence[str]) -> float:
@@ -54,25 +72,62 @@ def render(families: Iterable[Family], collectors: Iterable[Any], *, openmetrics
         out.append(line)
         if count % _LINES_AT_ONCE == 0:
             time.sleep(0)
-    return "".join(out).encode("utf-8")
+    # A label value may hold half a surrogate pair, which UTF-8 has no bytes for.
+    return "".join(out).encode("utf-8", "replace")
+
+
+def hidden(families: Iterable[Family], ours: Any, collectors: Iterable[Any]) -> list[str]:
+    """Return the names of metrics in `collectors` that cannot be served: our families or registry have them."""
+    taken = _names(families)
+    for metric in collected(ours):
+        taken.update(_used(metric))
+    metrics = [metric for collector in collectors if collector is not ours for metric in collected(collector)]
+    return sorted({metric.name for metric in metrics if not taken.isdisjoint(_used(metric))})
+
+
+def collected(collector: Any) -> Iterator[Metric]:
+    """Yield what a registry collects; where one of its collectors fails, the others', maybe a second time."""
+    try:
+        yield from collector.collect()
+    except Exception as error:
+        single = list(getattr(collector, "_collector_to_names", ()))
+        if not single:
+            failures.contain("metrics", error)
+        for one in single:
+            try:
+                yield from one.collect()
+            except Exception as own:
+                failures.contain("metrics", own)
 
 
 def _lines(families: Iterable[Family], collectors: Iterable[Any], *, openmetrics: bool) -> Iterator[str]:
-    seen: set[str] = set()
+    taken = _names(families)
     for family in families:
-        seen.update(family.base_names)
         yield from family.lines(openmetrics=openmetrics)
     for collector in collectors:
-        for metric in collector.collect():
-            if metric.name not in seen:
-                seen.add(metric.name)
-                yield from _metric(metric, openmetrics=openmetrics)
+        for metric in collected(collector):
+            used = _used(metric)
+            if taken.isdisjoint(used):
+                taken.update(used)
+                try:
+                    yield from _metric(metric, openmetrics=openmetrics)
+                except Exception as error:
+                    # A custom collector may give anything as a value; what was written so far is whole lines.
+                    failures.contain("metrics", error)
     if openmetrics:
         yield "# EOF\n"
 
 
+def _names(families: Iterable[Family]) -> set[str]:
+    return {name for family in families for base in family.base_names for name in used_names(base, family.kind)}
+
+
+def _used(metric: Metric) -> list[str]:
+    return used_names(legal_metric(metric.name), metric.type)
+
+
 def _metric(metric: Metric, *, openmetrics: bool) -> Iterator[str]:
-    name, kind = metric.name, metric.type
+    name, kind = legal_metric(metric.name), metric.type
     documentation = metric.documentation.replace("\\", "\\\\").replace("\n", "\\n")
     if openmetrics:
         documentation = documentation.replace('"', '\\"')
@@ -88,8 +143,8 @@ def _metric(metric: Metric, *, openmetrics: bool) -> Iterator[str]:
 
 
 def _sample(sample: Sample, *, openmetrics: bool) -> str:
-    labels = label_text(list(sample.labels.items()))
-    text = f"{sample.name}{{{labels}}} {number(float(sample.value))}" if labels else f"{sample.name} {number(float(sample.value))}"
+    labels = _labels(sample.labels)
+    text = f"{legal_metric(sample.name)}{f'{{{labels}}}' if labels else ''} {number(float(sample.value))}"
     if sample.timestamp is not None:
         seconds = float(sample.timestamp)
         text += f" {seconds}" if openmetrics else f" {int(seconds * 1000)}"
@@ -99,5 +154,9 @@ def _sample(sample: Sample, *, openmetrics: bool) -> str:
 
 
 def _exemplar(exemplar: Exemplar) -> str:
-    text = f" # {{{label_text(sorted(exemplar.labels.items()))}}} {number(float(exemplar.value))}"
+    text = f" # {{{_labels(dict(sorted(exemplar.labels.items())))}}} {number(float(exemplar.value))}"
     return text if exemplar.timestamp is None else f"{text} {exemplar.timestamp}"
+
+
+def _labels(labels: Mapping[str, Any]) -> str:
+    return label_text([(legal_label(name), str(value)) for name, value in labels.items()])
