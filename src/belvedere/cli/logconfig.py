@@ -15,10 +15,10 @@ from belvedere.settings import Settings, SettingsError
 @click.command()
 @click.option("--out", "path", metavar="FILE", type=click.Path(path_type=Path), help="Write to FILE instead of stdout.")
 def logconfig(path: Path | None) -> None:
-    """Print a logging configuration as JSON, for uvicorn --log-config FILE.
+    """Print a logging configuration for uvicorn --log-config.
 
-    The lines of a supervisor, of a reloader and of the moments before the application is loaded then look like all
-    others. Settings come from the environment: BELVEDERE_SERVICE, BELVEDERE_LOGS__LEVEL and their like.
+    It is JSON. The lines of a supervisor, of a reloader and of the moments before the application is loaded then look
+    like all others. Settings come from the environment: BELVEDERE_SERVICE, BELVEDERE_LOGS__LEVEL and their like.
 
     \b
     Example:
