@@ -15,6 +15,7 @@ import orjson
 from belvedere import conventions
 from belvedere.asgi import idle
 from belvedere.context import RequestContext
+from belvedere.conventions import CLIENT_CLOSED_REQUEST
 from belvedere.logs.output import URGENT, Output
 from belvedere.logs.pipeline import Pipeline
 from belvedere.logs.serialise import repair
@@ -22,7 +23,9 @@ from belvedere.logs.serialise import repair
 _FIELDS: Final = ("method", "path", "endpoint", "status", "latency_ms", "response_bytes", "client", "disconnected")
 _LEVELS: Final = {20: "info", 30: "warning", 40: "error"}
 _REMEMBERED: Final = 2048
-"""Paths, templates and clients, each, whose part of the line is kept: most come again soon."""
+"""Paths, clients and kinds of requests, each, whose part of the line is kept: most come again soon."""
+_PLACE: Final = "\0"
+_PLACE_IN_JSON: Final = "\\u0000"
 _SHORT: Final = 128
 """Characters of a path that is worth keeping."""
 
@@ -33,9 +36,8 @@ class AccessLine:
     Its level is `info`, `warning` from status 400 on, `error` from 500 on or when an exception got out.
 
     Args:
-        client: how the client's address is shown: `full`, `masked` (the last octet of IPv4, the last 80 bits of IPv6
-        are
-            zero), or `None`: not at all.
+        client: how the client's address is shown: `full`, `masked` (the last octet of IPv4 and the last 80 bits of
+            IPv6 are zero), or `None`: not at all.
     """
 
     feature = "logs"
@@ -55,20 +57,13 @@ class AccessLine:
         # A setting may redact or allow one of these fields, which is for the pipeline to do.
         ordinary = all(pipeline.redactor.verdict(field) == "look" for field in _FIELDS)
         self._by_hand = pipeline.format == "json" and ordinary
-        self._keys = {
-            key: f",{_escaped(name(key, key))}:" for key in (*_FIELDS, *pipeline.ids, "level", "logger", "event")
-        }
-        self._opening = f'{{{_escaped(name("timestamp", "timestamp"))}:"'
+        self._keys = {key: f",{_escaped(name(key, key))}:" for key in (*_FIELDS, *pipeline.ids)}
         self._service: Mapping[str, str] | None = None
-        self._heads: dict[int, str] = {}
-        self._trace = f'"{self._keys["trace_id"]}"'
-        self._constants = _members(pipeline.constants, pipeline.keys)
-        self._methods = {
-            method: f'{self._keys["method"]}"{method}"' for method in (*conventions.KNOWN_METHODS, "WEBSOCKET")
-        }
-        self._endpoints: dict[str, str] = {}
+        self._forms: dict[tuple[str, str, int], str] = {}
+        pipeline.levels.changed.append(self._forms.clear)
         self._paths: dict[str, str] = {}
         self._clients: dict[str | None, str] = {None: ""}
+        self._second, self._until_second = -1, ""
         self._output = output
 
     @idle
@@ -79,48 +74,104 @@ class AccessLine:
         output = self._output
         if output is None or request.excluded:
             return
-        number = 40 if request.status >= 500 or request.exception is not None else 30 if request.status >= 400 else 20
-        pipeline = output.pipeline
-        if number < pipeline.levels.threshold(conventions.ACCESS_LOGGER):
+        if not self._by_hand or output.pipeline.taps:
+            self._by_pipeline(output, request)
             return
-        if self._by_hand and not pipeline.taps:
-            output.writer.write(self._line(pipeline, request, number))
-        else:
-            output.write(
-                pipeline.line(
-                    _LEVELS[number],
-                    conventions.ACCESS_LOGGER,
-                    conventions.Event.REQUEST,
-                    self._fields(request),
-                    request=request,
-                    reserved=self._reserved,
-                )
-            )
-        if number >= URGENT:
-            output.writer.flush()
-
-    def _line(self, pipeline: Pipeline, request: RequestContext, number: int) -> bytes:
-        """Return what the pipeline would make of `_fields`, in a quarter of its time."""
-        service = request.plan.service
-        if service is not self._service:
-            self._introduce(pipeline, service)
-        keys = self._keys
-        method = self._methods.get(request.method) or keys["method"] + _escaped(pipeline.text(request.method))
-        path = self._paths.get(request.path) or self._path(pipeline, request.path)
-        endpoint = self._endpoints.get(request.endpoint) or self._endpoint(request.endpoint)
-        context = pipeline.context(request)
-        bound = "" if context is None else _members(pipeline.bound(context, self._reserved), pipeline.keys)
+        if request.plan.service is not self._service:
+            self._service = request.plan.service
+            self._forms.clear()
+        status = request.status if request.exception is None else -request.status
+        form = self._forms.get((request.method, request.endpoint, status))
+        if form is None:
+            form = self._form(output.pipeline, request, status)
+        if not form:
+            return
+        at = output.pipeline.clock()
+        second = int(at)
+        if second != self._second:
+            self._until_second = output.pipeline.timestamp(second)[:-7]
+            self._second = second
+        context = output.pipeline.context(request)
+        more = "" if context is None and request.span_id is None else self._more(output.pipeline, request, context)
         client = self._clients.get(request.client)
         if client is None:
             client = self._address(request.client)
-        span = "" if request.span_id is None else f'"{keys["span_id"]}"{request.span_id}'
-        gone = keys["disconnected"] + "true" if request.disconnected and request.status != 499 else ""
-        return (
-            f"{self._opening}{pipeline.timestamp()}{self._heads[number]}{request.request_id}{self._trace}{request.trace_id}"
-            f'{span}"{self._constants}{bound}{method}{path}{endpoint}{keys["status"]}{request.status}'
-            f"{keys['latency_ms']}{request.duration * 1000:.3f}"
-            f"{keys['response_bytes']}{request.response_bytes}{client}{gone}}}\n"
-        ).encode()
+        if request.disconnected and request.status != CLIENT_CLOSED_REQUEST:
+            client += self._keys["disconnected"] + "true"
+        line = form % (
+            self._until_second,
+            (at - second) * 1_000_000,
+            request.request_id,
+            request.trace_id,
+            more,
+            self._paths.get(request.path) or self._path(output.pipeline, request.path),
+            request.duration * 1000,
+            request.response_bytes,
+            client,
+        )
+        output.writer.write(line.encode())
+        if request.status >= 500 or request.exception is not None:
+            output.writer.flush()
+
+    def _by_pipeline(self, output: Output, request: RequestContext) -> None:
+        number = _number(request.status, failed=request.exception is not None)
+        pipeline = output.pipeline
+        if number < pipeline.levels.threshold(conventions.ACCESS_LOGGER):
+            return
+        output.write(
+            pipeline.line(
+                _LEVELS[number],
+                conventions.ACCESS_LOGGER,
+                conventions.Event.REQUEST,
+                self._fields(request),
+                request=request,
+                reserved=self._reserved,
+            )
+        )
+        if number >= URGENT:
+            output.writer.flush()
+
+    def _form(self, pipeline: Pipeline, request: RequestContext, status: int) -> str:
+        """Return the line of such requests with places for what differs, or "" where their level is not written.
+
+        What the pipeline would make of `_fields`, in a quarter of its time.
+        """
+        number = _number(request.status, failed=request.exception is not None)
+        form = ""
+        if number >= pipeline.levels.threshold(conventions.ACCESS_LOGGER):
+            own = request.plan.service or pipeline.service
+            before = {
+                "timestamp": _PLACE,
+                "level": _LEVELS[number],
+                "logger": conventions.ACCESS_LOGGER,
+                "event": conventions.Event.REQUEST,
+                "service": own.get("service", ""),
+                "environment": own.get("environment", ""),
+                "request_id": _PLACE,
+                "trace_id": _PLACE,
+            }
+            keys = self._keys
+            head = _literal("{" + _members(before, pipeline.keys)[1:]).replace(_PLACE_IN_JSON, "%s%06dZ", 1)
+            form = (
+                head.replace(_PLACE_IN_JSON, "%s")
+                + _literal(_members(pipeline.constants, pipeline.keys))
+                + "%s"
+                + _literal(keys["method"] + _escaped(pipeline.text(request.method)))
+                + "%s"
+                + _literal(f"{keys['endpoint']}{_escaped(request.endpoint)}{keys['status']}{request.status}")
+                + f"{_literal(keys['latency_ms'])}%.3f{_literal(keys['response_bytes'])}%d%s}}\n"
+            )
+        if request.method in conventions.KNOWN_METHODS or request.websocket:
+            # Methods nobody knows are as many as somebody likes to send.
+            _remember(self._forms, (request.method, request.endpoint, status), form)
+        return form
+
+    def _more(self, pipeline: Pipeline, request: RequestContext, context: Mapping[str, Any] | None) -> str:
+        """Return the span and what was bound, as they stand inside the line."""
+        span = "" if request.span_id is None else f'{self._keys["span_id"]}"{request.span_id}"'
+        if context is None:
+            return span
+        return span + _members(pipeline.bound(context, self._reserved), pipeline.keys)
 
     def _fields(self, request: RequestContext) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -137,28 +188,10 @@ class AccessLine:
             fields["disconnected"] = True
         return fields
 
-    def _introduce(self, pipeline: Pipeline, service: Mapping[str, str]) -> None:
-        """Make what comes between the time and the request's id, for each level."""
-        own = service or pipeline.service
-        keys = self._keys
-        members = _members(
-            {"service": own.get("service", ""), "environment": own.get("environment", "")}, pipeline.keys
-        )
-        what = f'{keys["logger"]}"{conventions.ACCESS_LOGGER}"{keys["event"]}"{conventions.Event.REQUEST}"{members}'
-        self._heads = {
-            number: f'"{keys["level"]}"{level}"{what}{keys["request_id"]}"' for number, level in _LEVELS.items()
-        }
-        self._service = service
-
     def _path(self, pipeline: Pipeline, path: str) -> str:
         shown = self._keys["path"] + _escaped(pipeline.text(path))
         if len(path) <= _SHORT:
             _remember(self._paths, path, shown)
-        return shown
-
-    def _endpoint(self, endpoint: str) -> str:
-        shown = self._keys["endpoint"] + _escaped(endpoint)
-        _remember(self._endpoints, endpoint, shown)
         return shown
 
     def _address(self, client: str | None) -> str:
@@ -188,7 +221,16 @@ def masked(client: str) -> str | None:
     return str(type(address)(int(address) >> hidden << hidden))
 
 
-def _remember(kept: dict[Any, str], key: str | None, part: str) -> None:
+def _number(status: int, *, failed: bool) -> int:
+    return 40 if status >= 500 or failed else 30 if status >= 400 else 20
+
+
+def _literal(text: str) -> str:
+    """Return `text` as a part of a form that `%` fills."""
+    return text.replace("%", "%%")
+
+
+def _remember(kept: dict[Any, str], key: Any, part: str) -> None:
     if len(kept) >= _REMEMBERED:
         kept.clear()
     kept[key] = part

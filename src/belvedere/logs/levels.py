@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -17,6 +17,8 @@ class Levels:
         self.level = level
         self.quiet: Mapping[str, str] = {}
         self._thresholds: dict[str, int] = {}
+        self.changed: list[Callable[[], None]] = []
+        """Told of each change, for whoever keeps what a level decided."""
         self.set(level, quiet)
 
     def set(self, level: str, quiet: Mapping[str, str] | None = None) -> None:
@@ -32,6 +34,8 @@ class Levels:
         self.level = level
         self.quiet = own
         self._thresholds = {}
+        for tell in self.changed:
+            tell()
 
     def threshold(self, logger: str) -> int:
         """Return the least level that `logger` writes, as the standard library's number."""

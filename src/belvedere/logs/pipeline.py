@@ -58,7 +58,7 @@ class Pipeline:
         self._in_job = self._outside | {"request_id", self.keys.get("request_id", "request_id")}
         self._inside = self._outside | set(self.ids) | {self.keys.get(key, key) for key in self.ids}
         self._console = Console(self.keys, colors=colors)
-        self._second: tuple[int, str] = (0, "")
+        self._second: tuple[int, str] = (1 << 62, "")
         self.constants: Line = {}
         self._add(self.constants, logs.fields, self._inside)
 

@@ -126,6 +126,11 @@ class NonBlocking:
         self._in_piece = 0
 
     def write(self, lines: list[bytes]) -> int:
+        if not self._kept and not self._piece:
+            # Nearly always: nothing waits, all of it fits into one piece, and the pipe takes it.
+            piece = b"".join(lines)
+            if len(piece) <= PIECE:
+                return self._write_piece(piece, lines)
         self._kept.extend(lines)
         self._size += sum(map(len, lines))
         dropped = self._drain()
@@ -133,6 +138,18 @@ class NonBlocking:
             self._size -= len(self._kept.pop())
             dropped += 1
         return dropped
+
+    def _write_piece(self, piece: bytes, lines: list[bytes]) -> int:
+        try:
+            taken = self._put(piece)
+        except OSError:
+            taken = 0  # Trying once more tells why.
+        if taken == len(piece):
+            self.blocked = self.broken = False
+            return 0
+        self._piece = memoryview(piece)[taken:]
+        self._in_piece = len(lines)
+        return self._drain()
 
     def wait(self, seconds: float) -> int:
         dropped = 0

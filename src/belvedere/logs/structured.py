@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Mapping, MutableMapping
+from types import FrameType
 from typing import Any, Final
 
 import structlog
@@ -11,10 +13,12 @@ from structlog import BoundLoggerBase, DropEvent
 
 from belvedere import failures
 from belvedere.logs import output
+from belvedere.logs.levels import LEVELS
+from belvedere.logs.output import Output
 from belvedere.logs.serialise import as_text
 
-_NAMES: Final = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
-_OWN_MODULES: Final = ("structlog", __name__)
+_NAMES: Final = {number: name for name, number in LEVELS.items()}
+_OWN_MODULES: Final = ("structlog.", __name__)
 
 
 class Target:
@@ -41,8 +45,10 @@ def write(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
     `structlog.testing.capture_logs` puts its own in its place.
     """
     text = event.pop("event", None)
-    number = next((number for number, name in _NAMES.items() if name == method), 20)
-    _emit(number, getattr(logger, "name", ""), text, {}, event)
+    level = LEVELS.get(method, 20)
+    name = str(getattr(logger, "name", ""))
+    if output.active is not None and level >= output.active.pipeline.levels.threshold(name):
+        _emit(output.active, level, name, text, bound={}, fields=event)
     raise DropEvent
 
 
@@ -107,7 +113,8 @@ class BoundLogger(BoundLoggerBase):
 
     @property
     def name(self) -> str:
-        return str(self._logger.name)
+        # Somebody may have wrapped a logger of another kind.
+        return str(getattr(self._logger, "name", ""))
 
     def is_enabled_for(self, level: int) -> bool:
         """Whether a line of that level would be written now."""
@@ -122,7 +129,7 @@ class BoundLogger(BoundLoggerBase):
 
     def _log(self, level: int, event: object, args: tuple[object, ...], fields: dict[str, Any]) -> None:
         active = output.active
-        name: str = self._logger.name
+        name = self.name
         if active is None:
             # Not observed, not yet or no more: whatever structlog itself is configured to.
             logger = structlog.get_logger(name, **self._context)
@@ -131,7 +138,7 @@ class BoundLogger(BoundLoggerBase):
             if args:
                 event = _interpolated(event, args)
             if self._processors is PROCESSORS and PROCESSORS[0] is write:
-                _emit(level, name, event, self._context, fields)
+                _emit(active, level, name, event, bound=self._context, fields=fields)
             else:
                 try:
                     self._proxy_to_logger(_named(level), event, **fields)  # type: ignore[arg-type]  # events may be anything
@@ -144,10 +151,9 @@ def get_logger(name: str | None = None) -> BoundLogger:
     return BoundLogger(Target(name if name is not None else _calling_module()), PROCESSORS, {})
 
 
-def _emit(level: int, name: str, event: object, bound: Mapping[str, Any], fields: MutableMapping[str, Any]) -> None:
-    active = output.active
-    if active is None:
-        return
+def _emit(
+    active: Output, level: int, name: str, event: object, *, bound: Mapping[str, Any], fields: MutableMapping[str, Any]
+) -> None:
     error = _error(fields.pop("exc_info", None))
     stack = _stack() if fields.pop("stack_info", False) else None
     active.emit(level, _named(level), name, event, fields, bound=bound, error=error, stack=stack)
@@ -174,14 +180,16 @@ def _error(exc_info: object) -> BaseException | None:
 
 
 def _stack() -> str:
-    import traceback
-
-    frames = [frame for frame in traceback.extract_stack() if "structlog" not in frame.filename]
-    return "Stack (most recent call last):\n" + "".join(traceback.format_list(frames)).rstrip("\n")
+    return "Stack (most recent call last):\n" + "".join(traceback.format_stack(_caller())).rstrip("\n")
 
 
 def _calling_module() -> str:
+    return str(_caller().f_globals.get("__name__", ""))
+
+
+def _caller() -> FrameType:
+    """Return the frame that logs: the nearest one which is neither structlog's nor ours."""
     frame = sys._getframe(1)
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(_OWN_MODULES):
         frame = frame.f_back
-    return str(frame.f_globals.get("__name__", ""))
+    return frame
