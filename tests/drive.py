@@ -1,7 +1,6 @@
 """Drives an ASGI application as a server does, byte for byte, and reads back what leaves the process.
 
-httpx tidies requests up; what is tested here is often what it would refuse to send: raw headers, early disconnects, slow
-streams.
+httpx tidies requests up; what is tested here is often what it would refuse to send: raw headers, early disconnects.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ VARYING = ("timestamp", "latency_ms")
 
 @pytest.fixture
 def forgotten_streams() -> Iterator[None]:
-    """Collect, with the test that left it, the stream that `BaseHTTPMiddleware` of older Starlettes forgets to close."""
+    """Collect, with the test that left it, the stream that older `BaseHTTPMiddleware` forgets to close."""
     yield
     gc.collect()
 

@@ -161,7 +161,7 @@ async def test_an_exception_handler_of_the_application_answers(observe: Observe,
 
 
 async def test_a_catch_all_handler_of_the_application_answers(observe: Observe, lines: Lines) -> None:
-    """The application's own handler of `Exception` answers in its shape; the exception counts, is logged and raised on."""
+    """The application's own handler of `Exception` answers in its shape; the exception counts and is raised on."""
     app = FastAPI()
 
     @app.exception_handler(Exception)

@@ -13,7 +13,7 @@ from fastapi import BackgroundTasks, FastAPI, Request
 from starlette.responses import FileResponse, StreamingResponse
 
 import belvedere
-from tests.drive import Exchange, ask, samples
+from tests.drive import Exchange, Message, ask, samples
 from tests.edge_cases.conftest import Lines, Observe
 
 SECURITY = [
@@ -96,7 +96,7 @@ async def test_background_tasks_are_not_in_the_duration(observe: Observe) -> Non
 
 
 async def test_an_open_event_stream_is_in_no_latency_yet(observe: Observe) -> None:
-    """A stream that is still open has no duration: it disturbs no objective until it ends, by its own route's series."""
+    """A stream that is still open has no duration, and never shares a series with another route's objective."""
     more = asyncio.Event()
     app = FastAPI()
 
@@ -168,7 +168,7 @@ async def test_a_sync_generator_streams_with_the_id(observe: Observe) -> None:
 async def test_unknown_extensions_pass_through(observe: Observe) -> None:
     """What Belvedere does not know goes to the server as it is, before and after the answer began."""
     app = FastAPI()
-    messages = [
+    messages: list[Message] = [
         {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]},
         {"type": "http.response.debug", "info": {"template": "t"}},
         {"type": "http.response.start", "status": 200, "headers": []},

@@ -6,7 +6,7 @@ The application's own attributes stay as they are: handlers are lent for the mom
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -15,6 +15,8 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from belvedere import failures
 from belvedere.asgi import routes
 from belvedere.asgi.endings import has_left, only_one
+from belvedere.asgi.foreign_spans import Adopter, makes_spans
+from belvedere.asgi.native_telemetry import switch_off
 from belvedere.asgi.plan import Plan
 from belvedere.asgi.request_pass import RequestPass
 from belvedere.context import SCOPE_KEY, RequestContext
@@ -59,9 +61,16 @@ class Attachment:
         self._undo: list[Callable[[], None]] = []
         self._seen: set[int] = set()
         self._top: RequestPass | None = None
+        self.spans_by: str | None = None
+        """The module of a middleware that makes server spans inside the pass."""
         plan.on_mount = self._adopt
         routes.hook()
         self._wrap(app, outermost=True)
+
+    @property
+    def built(self) -> bool:
+        """Whether the middleware has been put together, as it is by the first message."""
+        return self._top is not None
 
     @property
     def topmost(self) -> bool:
@@ -96,7 +105,7 @@ class Attachment:
             finally:
                 app.exception_handlers.clear()
                 app.exception_handlers.update(lent)
-            self._enter(stack)
+            self._enter(app, stack)
             return self._outermost(stack) if outermost else stack
 
         app.build_middleware_stack = build_middleware_stack
@@ -111,7 +120,7 @@ class Attachment:
 
         self._undo.append(give_build_back)
         if app.middleware_stack is not None:
-            self._enter(app.middleware_stack)
+            self._enter(app, app.middleware_stack)
             self._furnish(app.middleware_stack)
             if outermost:
                 app.middleware_stack = self._outermost(app.middleware_stack)
@@ -143,20 +152,27 @@ class Attachment:
                 app.exception_handlers[key] = handler
         return before
 
-    def _enter(self, stack: Any) -> None:
+    def _enter(self, app: Any, stack: Any) -> None:
         """Put a recorder inside the error middleware of a built stack, and have errors keep their shape in debug mode."""
-        errors = _find(stack, ServerErrorMiddleware)
-        if errors is None or isinstance(errors.app, Recorder):
+        errors = [layer for layer in _layers(stack) if isinstance(layer, ServerErrorMiddleware)]
+        if not errors or isinstance(errors[-1].app, Recorder):
             return
-        inner, debug = errors.app, errors.debug
-        errors.app = Recorder(inner)
+        # An instrumentation may have put one error middleware around another: the inner one answers.
+        self._change(errors[-1], "app", Recorder(errors[-1].app))
         if self.handlers:
-            errors.debug = False
+            for layer in errors:
+                self._change(layer, "debug", False)
+        for layer in _layers(stack):
+            if makes_spans(layer):
+                self._change(layer, "app", Adopter(layer.app))
+                self._undo.append(switch_off(app, spans=True))
+                self.spans_by = type(layer).__module__
+                break
 
-        def leave() -> None:
-            errors.app, errors.debug = inner, debug
-
-        self._undo.append(leave)
+    def _change(self, layer: Any, name: str, value: Any) -> None:
+        before = getattr(layer, name)
+        setattr(layer, name, value)
+        self._undo.append(lambda: setattr(layer, name, before))
 
     def _furnish(self, stack: Any) -> None:
         """Put our handlers into a stack that was built before we came."""
@@ -190,11 +206,14 @@ def _is_framework_default(handler: Any) -> bool:
 
 
 def _find(stack: Any, kind: type) -> Any:
-    """Return the first middleware of that kind, going inwards."""
+    """Return the innermost middleware of that kind: where an instrumentation doubled one, that is the application's."""
+    return next((layer for layer in reversed(list(_layers(stack))) if isinstance(layer, kind)), None)
+
+
+def _layers(stack: Any) -> Iterator[Any]:
+    """Yield each layer of a built stack, going inwards."""
     seen: set[int] = set()
     while stack is not None and id(stack) not in seen:
-        if isinstance(stack, kind):
-            return stack
+        yield stack
         seen.add(id(stack))
         stack = getattr(stack, "app", None)
-    return None

@@ -11,15 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 
-def switch_off(app: Any, *, metrics: bool, logs: bool) -> Callable[[], None]:
-    """Have `app` make no metrics and no log records of its own; return what undoes it."""
+def switch_off(app: Any, *, metrics: bool = False, logs: bool = False, spans: bool = False) -> Callable[[], None]:
+    """Have `app` make none of these signals itself; return what undoes it."""
     # FastAPI reads this mapping, a public TypedDict, at each request; no public option works after construction.
     config: dict[str, Any] | None = getattr(app, "_telemetry", None)
     if not isinstance(config, dict):
         return lambda: None
     before = {
         signal: config[signal]
-        for signal, ours, provider in (("metrics", metrics, "meter_provider"), ("logs", logs, "logger_provider"))
+        for signal, ours, provider in (
+            ("metrics", metrics, "meter_provider"),
+            ("logs", logs, "logger_provider"),
+            ("tracing", spans, "tracer_provider"),
+        )
         if ours and signal in config and config.get(provider) is None
     }
     config.update(dict.fromkeys(before, False))
@@ -29,8 +33,11 @@ def switch_off(app: Any, *, metrics: bool, logs: bool) -> Callable[[], None]:
 def adopted_span(scope: dict[str, Any]) -> tuple[str, str, bool] | None:
     """Return trace id, span id and sampled flag of the server span that FastAPI made, if it made one."""
     span = getattr(scope.get("fastapi.telemetry"), "span", None)
-    if span is None:
-        return None
+    return None if span is None else span_ids(span)
+
+
+def span_ids(span: Any) -> tuple[str, str, bool] | None:
+    """Return trace id, span id and sampled flag of a span, `None` of one that says nothing."""
     context = span.get_span_context()
     if not context.is_valid:
         return None

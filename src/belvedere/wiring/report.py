@@ -46,7 +46,7 @@ def describe(
         "health": _health(settings, yielded) if health else _SWITCHED_OFF,
         "problems": _on(f"errors as {settings.problems.format}") if settings.problems else _SWITCHED_OFF,
         "headers": _on(_headers(settings)) if settings.headers else _SWITCHED_OFF,
-        "tracing": _tracing(settings, app),
+        "tracing": _tracing(settings, app, attachment),
     }
     for part in parts:
         kind = type(part).__name__.lower()
@@ -108,9 +108,14 @@ def _headers(settings: Settings) -> str:
     return ", ".join(chosen) or "every header is None"
 
 
-def _tracing(settings: Settings, app: Any) -> Row:
+def _tracing(settings: Settings, app: Any, attachment: Attachment) -> Row:
     if settings.tracing is None:
         return _SWITCHED_OFF
+    if attachment.spans_by is not None:
+        return {"state": "off", "why": f"server spans are made by {attachment.spans_by}; logs carry their ids"}
+    if attachment.built and getattr(app, "_is_instrumented_by_opentelemetry", False):
+        why = "opentelemetry-instrumentation-fastapi came after Belvedere and left itself out: call observe last"
+        return {"state": "off", "why": why}
     if settings.tracing.endpoint or settings.tracing.provider is not None:
         return {"state": "off", "why": "this version makes no spans of its own; those of FastAPI are adopted"}
     return {"state": "off", "why": "no endpoint (OTEL_EXPORTER_OTLP_ENDPOINT or tracing.endpoint)"}
