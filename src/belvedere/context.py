@@ -13,8 +13,6 @@ from contextvars import ContextVar, Token
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
-from belvedere.conventions import UNMATCHED
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 SCOPE_KEY = "belvedere.request"
@@ -34,48 +32,63 @@ class Plan(Protocol):
 
 
 class RequestContext:
-    """One request or WebSocket connection, from its first byte to its last.
+    """One request or WebSocket connection, from its first byte to its last; the pass makes it.
 
     Observers read it; the pass, the routes and the application's `bind()` write it. Times are seconds of the monotonic
-    clock, sizes are bytes of the bodies. A status of 499 says that the client went away before the answer. What most requests
-    never change is an attribute of the class: it costs nothing to set.
+    clock, sizes are bytes of the bodies. A status of 499 says that the client went away before the answer.
     """
 
-    endpoint: str = UNMATCHED
-    mount: str = ""
-    span_id: str | None = None
-    bound: dict[str, Any] | None = None
-    route: Any = None
-    route_scope: dict[str, Any] | None = None
-    exception: BaseException | None = None
-    sampled: bool = True
-    websocket: bool = False
-    excluded: bool = False
-    disconnected: bool = False
-    status: int = 0
-    request_bytes: int = 0
-    response_bytes: int = 0
-    duration: float = 0.0
+    __slots__ = (
+        "bound",
+        "client",
+        "disconnected",
+        "duration",
+        "endpoint",
+        "exception",
+        "excluded",
+        "headers",
+        "method",
+        "mount",
+        "path",
+        "plan",
+        "request_bytes",
+        "request_id",
+        "response_bytes",
+        "route",
+        "route_scope",
+        "sampled",
+        "scope",
+        "span_id",
+        "started",
+        "status",
+        "trace_id",
+        "websocket",
+    )
 
-    def __init__(
-        self,
-        plan: Plan,
-        scope: dict[str, Any],
-        headers: dict[bytes, bytes],
-        started: float,
-        request_id: str,
-        trace_id: str,
-        client: str | None,
-    ) -> None:
-        self.plan = plan
-        self.scope = scope
-        self.headers = headers
-        self.started = started
-        self.request_id = request_id
-        self.trace_id = trace_id
-        self.client = client
-        self.method: str = scope.get("method", "")
-        self.path: str = scope["path"]
+    plan: Plan
+    scope: dict[str, Any]
+    headers: dict[bytes, bytes]
+    method: str
+    path: str
+    client: str | None
+    request_id: str
+    trace_id: str
+    span_id: str | None
+    sampled: bool
+    bound: dict[str, Any] | None
+    route: Any
+    route_scope: dict[str, Any] | None
+    mount: str
+    endpoint: str
+    websocket: bool
+    excluded: bool
+    started: float
+    duration: float
+    status: int
+    exception: BaseException | None
+    disconnected: bool
+    request_bytes: int
+    response_bytes: int
 
     @property
     def service(self) -> Mapping[str, str]:

@@ -2,73 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Final
 
 from belvedere import failures
-from belvedere.asgi.client import is_secure
+from belvedere.asgi.client import client_address, is_secure
+from belvedere.asgi.identity import UUID4_FIXED, UUID4_RANDOM, as_uuid, callers_id, parse_traceparent
+from belvedere.asgi.native_telemetry import adopted_span
 from belvedere.asgi.plan import HeaderList, Message, Plan, Receive, Scope, Send
-from belvedere.context import RequestContext
-from belvedere.conventions import CLIENT_CLOSED_REQUEST
+from belvedere.context import SCOPE_KEY, RequestContext
+from belvedere.conventions import CLIENT_CLOSED_REQUEST, UNMATCHED
+
+_PLAIN: Final = frozenset({"http", "ws", None})
+"""Schemes without TLS."""
 
 
 class Exchange(RequestContext):
     """A `RequestContext` that stands between application and server.
 
-    It is one object with the context, and its methods are what the application is given, because closures over as many
-    variables cost a microsecond more.
+    It is one object with the context, and its methods are what the application is given: closures over as many variables
+    cost more.
     """
 
-    plan: Plan
-    started_answer = False
-    ended = False
+    __slots__ = ("answered", "channel_in", "channel_out", "ended", "length", "trailers")
 
-    def __init__(
-        self,
-        plan: Plan,
-        scope: Scope,
-        headers: dict[bytes, bytes],
-        request_id: str,
-        trace_id: str,
-        client: str | None,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        # Not by super().__init__(…): one call less for each request.
+    plan: Plan
+
+    def __init__(self, plan: Plan, scope: Scope, receive: Receive, send: Send) -> None:
+        self.started = plan.clock()
+        raw = scope["headers"]
+        headers = dict(raw)
         self.plan = plan
         self.scope = scope
         self.headers = headers
-        self.started = plan.clock()
-        self.request_id = request_id
-        self.trace_id = trace_id
-        self.client = client
-        self.method = scope.get("method", "")
-        self.path = scope["path"]
         self.channel_in = receive
         self.channel_out = send
+        self.method = scope.get("method", "WEBSOCKET")
+        self.path = scope["path"]
+        self.endpoint = UNMATCHED
+        self.mount = ""
+        self.span_id = self.bound = self.route = self.route_scope = self.exception = self.length = None
+        self.answered = self.ended = self.trailers = self.excluded = self.disconnected = self.websocket = False
+        self.status = self.request_bytes = self.response_bytes = 0
+        self.sampled = True
+        self.duration = 0.0
+        request_id = callers_id(headers, raw, plan.header) if plan.trust and plan.header in headers else None
+        if request_id is None:
+            digits = "%032x" % (plan.random_bits() & UUID4_RANDOM | UUID4_FIXED)
+            self.trace_id = digits
+            request_id = digits if plan.hex else as_uuid(digits)
+        else:
+            self.trace_id = request_id
+        self.request_id = request_id
+        if b"traceparent" in headers and (parent := parse_traceparent(headers, raw)) is not None:
+            self.trace_id, _, self.sampled = parent
+        if "fastapi.telemetry" in scope and (span := adopted_span(scope)) is not None:
+            self.trace_id, self.span_id, self.sampled = span
+        if plan.trusted_proxies:
+            self.client = client_address(scope, headers, plan.trusted_proxies)
+        else:
+            peer = scope.get("client")
+            self.client = peer[0] if peer else None
+        state = scope.get("state")
+        if state is None:
+            scope["state"] = state = {}
+        state["request_id"] = request_id
+        state["trace_id"] = self.trace_id
+        scope[SCOPE_KEY] = self
+        if plan.binder is not None:
+            plan.binder(self)
 
-    def answer_headers(self, theirs: Sequence[tuple[bytes, bytes]]) -> HeaderList:
-        """Return the application's headers with the id and ours; its own win, but for the id, which is one everywhere."""
+    def begin(self) -> None:
+        """Tell the observers that it begins."""
+        for observer in self.plan.beginners:
+            try:
+                observer.begin(self)
+            except Exception as error:
+                failures.contain(observer.feature, error)
+
+    def finish(self) -> None:
+        """Tell the observers that the last byte has been sent, or that none will be."""
+        self.ended = True
         plan = self.plan
-        scope = self.scope
+        self.duration = plan.clock() - self.started
+        if self.method == "HEAD":
+            self.response_bytes = 0
+        for observer in plan.observers:
+            try:
+                observer.finish(self)
+            except Exception as error:
+                failures.contain(observer.feature, error)
+
+    def with_headers(self, message: Message) -> Message:
+        """Return the message that begins an answer with the id and our headers."""
+        plan = self.plan
+        theirs = message.get("headers") or ()
         ours = plan.headers
-        if scope.get("scheme") in {"https", "wss"} or (
-            plan.trusted_proxies and is_secure(scope, self.headers, plan.trusted_proxies)
-        ):
-            ours = plan.secure_headers
+        if self.scope.get("scheme") not in _PLAIN or plan.trusted_proxies:
+            ours = self._headers_by_scheme()
         for name, _ in theirs:
             if name in plan.own_names:
-                names = {name.lower() for name, _ in theirs}
-                theirs = [pair for pair in theirs if pair[0].lower() != plan.header]
-                ours = [pair for pair in ours if pair[0] not in names]
+                theirs, ours = self._without_twins(theirs, ours)
                 break
-        return [*theirs, (plan.header, self.request_id.encode("ascii")), *ours]
+        # A copy, as an application may send the same message again and again.
+        message = message.copy()
+        message["headers"] = [*theirs, (plan.header, self.request_id.encode("ascii")), *ours]
+        return message
+
+    def _headers_by_scheme(self) -> HeaderList:
+        plan = self.plan
+        secure = is_secure(self.scope, self.headers, plan.trusted_proxies)
+        return plan.secure_headers if secure else plan.headers
+
+    def _without_twins(self, theirs: Iterable[tuple[bytes, bytes]], ours: HeaderList) -> tuple[HeaderList, HeaderList]:
+        """Leave out of ours what the application has set, and of its own the id, which is one everywhere."""
+        kept = [pair for pair in theirs if pair[0].lower() != self.plan.header]
+        names = {name.lower() for name, _ in kept}
+        return kept, [pair for pair in ours if pair[0] not in names]
 
 
 class HttpExchange(Exchange):
     """One HTTP request and its answer."""
 
-    length: bytes | None = None
-    trailers = False
+    __slots__ = ()
 
     async def receive(self) -> Message:
         """Pass a message on to the application, and note what it says of the client."""
@@ -87,12 +143,12 @@ class HttpExchange(Exchange):
             self.response_bytes += len(message.get("body", b""))
             last = not message.get("more_body", False) and not self.trailers
         elif kind == "http.response.start":
-            self.started_answer = True
+            self.answered = True
             self.trailers = message.get("trailers", False)
             # uvicorn knows that the client has left, and drops what is then sent without saying so.
             gone = self.disconnected or getattr(getattr(self.channel_out, "__self__", None), "disconnected", False) is True
             self.status = CLIENT_CLOSED_REQUEST if gone else message["status"]
-            message = {**message, "headers": self.answer_headers(message.get("headers") or ())}
+            message = self.with_headers(message)
         elif kind == "http.response.trailers":
             last = not message.get("more_trailers", False)
         else:
@@ -108,13 +164,6 @@ class HttpExchange(Exchange):
         if last and not self.ended:
             self.finish()
 
-    def finish(self) -> None:
-        """Note that the last byte has been sent, or that none will be."""
-        self.ended = True
-        if self.method == "HEAD":
-            self.response_bytes = 0
-        self.plan.finish(self)
-
     async def answer_failure(self) -> None:
         """Answer in place of an application that did not."""
         self.status = 500
@@ -128,6 +177,8 @@ class HttpExchange(Exchange):
 class WebSocketExchange(Exchange):
     """One WebSocket connection: accepted, refused or failed."""
 
+    __slots__ = ()
+
     async def receive(self) -> Message:
         """Pass a message on to the application, and note that the client left."""
         message = await self.channel_in()
@@ -139,12 +190,12 @@ class WebSocketExchange(Exchange):
         """Pass a message on to the client, with our headers where the handshake is answered."""
         kind = message["type"]
         if kind in {"websocket.accept", "websocket.http.response.start"}:
-            self.started_answer = True
+            self.answered = True
             self.status = message.get("status", 101)
-            message = {**message, "headers": self.answer_headers(message.get("headers") or ())}
-        elif kind == "websocket.close" and not self.started_answer:
+            message = self.with_headers(message)
+        elif kind == "websocket.close" and not self.answered:
             # Closed before it was accepted: the server answers 403 (ASGI, WebSocket connection scope).
-            self.started_answer = True
+            self.answered = True
             self.status = 403
         try:
             await self.channel_out(message)
@@ -152,4 +203,4 @@ class WebSocketExchange(Exchange):
             self.disconnected = True
             raise
         if kind == "websocket.accept":
-            self.plan.begin(self)
+            self.begin()

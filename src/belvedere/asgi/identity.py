@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from belvedere.context import valid_id
@@ -15,8 +16,10 @@ Headers = dict[bytes, bytes]
 RawHeaders = list[tuple[bytes, bytes]]
 
 _HEX = b"0123456789abcdef"
-_UUID4 = ~((0xF << 76) | (0x3 << 62)), (0x4 << 76) | (0x2 << 62)
-"""What to keep of 128 random bits, and what to put in: version 4 and the variant of RFC 9562."""
+UUID4_RANDOM = ((1 << 128) - 1) & ~((0xF << 76) | (0x3 << 62))
+"""The bits of a UUID4 that are random."""
+UUID4_FIXED = (0x4 << 76) | (0x2 << 62)
+"""Its other bits: version 4 and the variant of RFC 9562."""
 
 _random = Random()  # noqa: S311 - ids have to be unique, not secret
 """A generator of our own: an application that seeds `random` would otherwise repeat its ids."""
@@ -25,15 +28,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
 
 
-def random_bits() -> int:
-    """Return 128 random bits; a system call for each, as `uuid.uuid4` makes, costs more than the rest of an id."""
-    return _random.getrandbits(128)
-
-
-def new_id(bits: Callable[[], int] = random_bits) -> str:
-    """Return the 32 hex digits of a new UUID4."""
-    keep, put = _UUID4
-    return "%032x" % (bits() & keep | put)
+random_bits: Callable[[], int] = partial(_random.getrandbits, 128)
+"""Returns 128 random bits; a system call for each, as `uuid.uuid4` makes, costs more than the rest of an id."""
 
 
 def as_uuid(digits: str) -> str:

@@ -6,9 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from belvedere import failures
 from belvedere.asgi.client import Network
-from belvedere.asgi.identity import new_id
+from belvedere.asgi.identity import random_bits
 from belvedere.context import RequestContext
 from belvedere.parts import Observer
 
@@ -45,12 +44,12 @@ class Plan:
         "headers",
         "hex",
         "lifespan",
-        "new_id",
         "observers",
         "on_build",
         "on_mount",
         "on_route",
         "own_names",
+        "random_bits",
         "secure_headers",
         "served",
         "service",
@@ -62,7 +61,7 @@ class Plan:
     def __init__(self, header: str = "X-Request-ID", clock: Callable[[], float] = time.perf_counter) -> None:
         self.active = True
         self.clock = clock
-        self.new_id: Callable[[], str] = new_id
+        self.random_bits: Callable[[], int] = random_bits
         self.header = header.lower().encode("ascii")
         self.spelled = header.encode("ascii")
         self.hex = False
@@ -95,23 +94,6 @@ class Plan:
         own = {name for name, _ in [*plain, *secure, (self.header, b"")]}
         # ASGI says lower case; a hand-written application may not.
         self.own_names = frozenset(own | {self.spelled} | {name.title() for name in own} | {name.upper() for name in own})
-
-    def begin(self, request: RequestContext) -> None:
-        """Tell the observers that a request begins."""
-        for observer in self.beginners:
-            try:
-                observer.begin(request)
-            except Exception as error:
-                failures.contain(observer.feature, error)
-
-    def finish(self, request: RequestContext) -> None:
-        """Tell the observers that the last byte of a request has been sent."""
-        request.duration = self.clock() - request.started
-        for observer in self.observers:
-            try:
-                observer.finish(request)
-            except Exception as error:
-                failures.contain(observer.feature, error)
 
 
 def idle(begin: Callable[..., None]) -> Callable[..., None]:

@@ -8,18 +8,11 @@ is in the `Plan`.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TypeVar
-
-from belvedere.asgi.client import client_address
 from belvedere.asgi.endings import has_left, only_one
-from belvedere.asgi.exchange import Exchange, HttpExchange, WebSocketExchange
-from belvedere.asgi.identity import as_uuid, callers_id, parse_traceparent
-from belvedere.asgi.native_telemetry import adopted_span
+from belvedere.asgi.exchange import HttpExchange, WebSocketExchange
 from belvedere.asgi.plan import ASGIApp, Plan, Receive, Scope, Send, below_root
 from belvedere.context import SCOPE_KEY, current, give_back
 from belvedere.conventions import CLIENT_CLOSED_REQUEST
-
-E = TypeVar("E", bound=Exchange)
 
 
 class RequestPass:
@@ -46,7 +39,7 @@ class RequestPass:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         plan = self.plan
         app = self.app
-        request = _open(HttpExchange, plan, scope, receive, send)
+        request = HttpExchange(plan, scope, receive, send)
         length = request.headers.get(b"content-length")
         if length is not None:
             request.length = length
@@ -59,10 +52,10 @@ class RequestPass:
             request.excluded = True
         token = current.set(request)
         if plan.beginners:
-            plan.begin(request)
+            request.begin()
         try:
             await app(scope, request.receive, request.send)
-            if not request.started_answer and not request.disconnected:
+            if not request.answered and not request.disconnected:
                 await request.answer_failure()
         except BaseException as error:
             if isinstance(error, Exception):
@@ -70,25 +63,27 @@ class RequestPass:
                     request.exception = only_one(error)
                 if plan.failed is not None:
                     plan.failed(request, error)
-                if not request.started_answer and not request.disconnected:
+                if not request.answered and not request.disconnected:
                     await request.answer_failure()
-            elif not request.started_answer:
+            elif not request.answered:
                 # Cancelled: whoever asked gets no answer.
                 request.disconnected = True
             raise
         finally:
             if not request.ended:
-                if request.disconnected and not request.started_answer:
+                if request.disconnected and not request.answered:
                     request.status = CLIENT_CLOSED_REQUEST
                 request.finish()
             request.let_go()
-            give_back(current, token)
+            try:
+                current.reset(token)
+            except ValueError:
+                pass
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         plan = self.plan
-        request = _open(WebSocketExchange, plan, scope, receive, send)
+        request = WebSocketExchange(plan, scope, receive, send)
         request.websocket = True
-        request.method = "WEBSOCKET"
         token = current.set(request)
         try:
             await self.app(scope, request.receive, request.send)
@@ -100,39 +95,9 @@ class RequestPass:
                     plan.failed(request, error)
             raise
         finally:
-            if not request.started_answer:
+            if not request.answered:
                 request.status = 500 if request.exception else CLIENT_CLOSED_REQUEST
-            plan.finish(request)
+            request.finish()
             request.let_go()
             give_back(current, token)
 
-
-def _open(kind: type[E], plan: Plan, scope: Scope, receive: Receive, send: Send) -> E:
-    """Return a new request: who asks, under which ids."""
-    raw = scope["headers"]
-    headers = dict(raw)
-    request_id = callers_id(headers, raw, plan.header) if plan.trust and plan.header in headers else None
-    if request_id is None:
-        trace_id = plan.new_id()
-        request_id = trace_id if plan.hex else as_uuid(trace_id)
-    else:
-        trace_id = request_id
-    if plan.trusted_proxies:
-        client = client_address(scope, headers, plan.trusted_proxies)
-    else:
-        peer = scope.get("client")
-        client = peer[0] if peer else None
-    request = kind(plan, scope, headers, request_id, trace_id, client, receive, send)
-    if b"traceparent" in headers and (parent := parse_traceparent(headers, raw)) is not None:
-        request.trace_id, _, request.sampled = parent
-    if "fastapi.telemetry" in scope and (span := adopted_span(scope)) is not None:
-        request.trace_id, request.span_id, request.sampled = span
-    state = scope.get("state")
-    if state is None:
-        scope["state"] = state = {}
-    state["request_id"] = request_id
-    state["trace_id"] = request.trace_id
-    scope[SCOPE_KEY] = request
-    if plan.binder is not None:
-        plan.binder(request)
-    return request
