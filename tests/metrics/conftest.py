@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -11,14 +10,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 import belvedere
-from belvedere import failures
-from belvedere.metrics.cardinality import folded
-from belvedere.metrics.declared import declarations
 from belvedere.settings import Settings
+from tests.process import fresh_process
 
 Observe = Callable[..., belvedere.Observability]
-
-VARIABLES = ("BELVEDERE_", "OTEL_", "SENTRY_", "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "ENVIRONMENT", "APP_VERSION")
 
 
 class Clock:
@@ -38,23 +33,8 @@ def clock() -> Clock:
 
 @pytest.fixture(autouse=True)
 def _own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget what a test declared and counted: metrics belong to the process, and so would these."""
-    for variable in [name for name in os.environ if name.startswith(VARIABLES)]:
-        monkeypatch.delenv(variable)
-    registered = set(REGISTRY._collector_to_names)
-    declared = dict(declarations.known)
-    counts: list[dict[str, Any]] = [folded.counts, failures.counts, failures._last_logged]
-    before = [dict(count) for count in counts]
-    for count in counts:
-        count.clear()
-    yield
-    for collector in set(REGISTRY._collector_to_names) - registered:
-        REGISTRY.unregister(collector)
-    declarations.known.clear()
-    declarations.known.update(declared)
-    for count, counted in zip(counts, before, strict=True):
-        count.clear()
-        count.update(counted)
+    with fresh_process(monkeypatch):
+        yield
 
 
 @pytest.fixture
