@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
-PATH = "/api/v1/scholarships/7"
+PREFIX = "/api/v1/scholarships/"
 
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"host", b"api.example.org"),
@@ -50,8 +50,9 @@ def application(**options: Any) -> FastAPI:
     return app
 
 
-def scope() -> MutableMapping[str, Any]:
-    """A fresh ASGI scope of the request, shaped as uvicorn's."""
+def scope(number: int) -> MutableMapping[str, Any]:
+    """A fresh ASGI scope of the request for that scholarship, shaped as uvicorn's."""
+    path = f"{PREFIX}{number}"
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -61,17 +62,17 @@ def scope() -> MutableMapping[str, Any]:
         "scheme": "http",
         "root_path": "",
         "method": "GET",
-        "path": PATH,
-        "raw_path": PATH.encode(),
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "headers": list(HEADERS),
         "state": {},
     }
 
 
-def request_bytes(port: int) -> bytes:
+def request_bytes(port: int, number: int) -> bytes:
     """The same request on the wire, for the load over sockets."""
-    lines = [f"GET {PATH} HTTP/1.1".encode()]
+    lines = [f"GET {PREFIX}{number} HTTP/1.1".encode()]
     for name, value in HEADERS:
         lines.append(name + b": " + (f"127.0.0.1:{port}".encode() if name == b"host" else value))
     return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 
 def stay_on_cpu() -> None:

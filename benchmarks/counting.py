@@ -1,6 +1,7 @@
 """What a request executes, counted: bytecode instructions and calls into C. The same on every machine, unlike time.
 
-`python -m benchmarks.counting BUILD DESCRIPTOR` answers with one line of JSON: means of a request, by function too.
+`python -m benchmarks.counting BUILD PROFILED DESCRIPTOR` answers with one line of JSON: means of a request, by function
+too; and of as many more requests as `PROFILED` says, the time of each function.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.children import Child
+from benchmarks.inprocess import LOADED
 from benchmarks.variants import ASGIApp, application
 from benchmarks.worker import drive, started_application
 
-COUNTED = 50
-PROFILED = 3000
+COUNTED = 6 * LOADED
 
 
 class Instructions:
@@ -29,7 +30,7 @@ class Instructions:
 
     def __init__(self) -> None:
         self.by_function: Counter[str] = Counter()
-        self.c_calls = 0
+        self.c_calls: Counter[str] = Counter()
 
     def start(self) -> None:
         """Count in every frame that is entered or resumed from here on."""
@@ -52,7 +53,7 @@ class Instructions:
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "c_call":
-            self.c_calls += 1
+            self.c_calls[getattr(argument, "__name__", "?")] += 1
 
 
 def label(filename: str, name: str) -> str:
@@ -69,44 +70,45 @@ def label(filename: str, name: str) -> str:
     return f"{'/'.join(parts)}:{name}"
 
 
-async def count(app: ASGIApp) -> dict[str, Any]:
+async def count(app: ASGIApp, profiled: int) -> dict[str, Any]:
     """Count a few requests, then time more of them by function."""
     task, stop = await started_application(app)
     counter = Instructions()
     counter.start()
-    await drive(app, COUNTED)
+    await drive(app, COUNTED, LOADED)
     counter.stop()
     profile = cProfile.Profile()
     profile.enable()
-    await drive(app, PROFILED)
+    await drive(app, profiled, LOADED)
     profile.disable()
     stop.set()
     await asyncio.wait_for(task, 5)
     return {
         "instructions": counter.by_function.total() / COUNTED,
-        "c_calls": counter.c_calls / COUNTED,
+        "c_calls": counter.c_calls.total() / COUNTED,
         "by_function": {name: number / COUNTED for name, number in counter.by_function.items()},
-        "own_us": _own(profile),
+        "by_c_call": {name: number / COUNTED for name, number in counter.c_calls.items()},
+        "own_us": _own(profile, profiled) if profiled else {},
     }
 
 
-def _own(profile: cProfile.Profile) -> dict[str, tuple[float, float]]:
+def _own(profile: cProfile.Profile, profiled: int) -> dict[str, tuple[float, float]]:
     """By function: calls and own microseconds per request, inflated by the profiler itself."""
     own: dict[str, tuple[float, float]] = {}
     stats: dict[tuple[str, int, str], tuple[int, int, float, float, Any]] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     for (filename, _, name), (_, calls, seconds, _, _) in stats.items():
         key = label(filename, name)
         before = own.get(key, (0.0, 0.0))
-        own[key] = (before[0] + calls / PROFILED, before[1] + seconds / PROFILED * 1e6)
+        own[key] = (before[0] + calls / profiled, before[1] + seconds / profiled * 1e6)
     return own
 
 
-def counted(build: str) -> dict[str, Any]:
-    """Count a row in a process of its own."""
-    with Child("benchmarks.counting", build) as child:
+def counted(build: str, profiled: int = 0) -> dict[str, Any]:
+    """Count a row in a process of its own, and profile so many requests more."""
+    with Child("benchmarks.counting", build, str(profiled)) as child:
         return child.answer()
 
 
 if __name__ == "__main__":
-    answer = asyncio.run(count(application(sys.argv[1])))
-    os.write(int(sys.argv[2]), json.dumps(answer).encode() + b"\n")
+    answer = asyncio.run(count(application(sys.argv[1]), int(sys.argv[2])))
+    os.write(int(sys.argv[3]), json.dumps(answer).encode() + b"\n")

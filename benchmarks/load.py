@@ -6,22 +6,27 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import cast
 
 from benchmarks.application import request_bytes
 from benchmarks.children import stay_on_cpu
 from benchmarks.worker import new_loop
 
+PATHS = 10_000
+"""Scholarships that are asked for, one after the other."""
+
 
 class Connection(asyncio.Protocol):
-    """Sends the request again as soon as the answer is whole."""
+    """Sends the next request as soon as the answer is whole."""
 
-    def __init__(self, request: bytes) -> None:
-        self.request = request
+    def __init__(self, requests: Iterator[bytes]) -> None:
+        self.requests = requests
         self.completed = 0
         self.failed = 0
         self.buffer = b""
@@ -30,7 +35,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.write(self.request)
+        self.transport.write(next(self.requests))
 
     def data_received(self, data: bytes) -> None:
         data = self.buffer + data if self.buffer else data
@@ -44,7 +49,7 @@ class Connection(asyncio.Protocol):
         else:
             self.failed += 1
         if self.running:
-            self.transport.write(self.request)
+            self.transport.write(next(self.requests))
 
     def _length(self, head: bytes) -> int:
         at = head.find(b"content-length: ")
@@ -58,9 +63,9 @@ class Connection(asyncio.Protocol):
 async def load(port: int, seconds: float, connections: int) -> dict[str, float]:
     """Send for so many seconds after a short warm-up; requests per second, and answers that were not 200."""
     loop = asyncio.get_running_loop()
-    request = request_bytes(port)
+    requests = itertools.cycle([request_bytes(port, number) for number in range(1, PATHS)])
     made = [
-        (await loop.create_connection(lambda: Connection(request), "127.0.0.1", port))[1] for _ in range(connections)
+        (await loop.create_connection(lambda: Connection(requests), "127.0.0.1", port))[1] for _ in range(connections)
     ]
     await asyncio.sleep(min(0.2, seconds / 4))
     before, began = sum(connection.completed for connection in made), time.perf_counter()

@@ -9,8 +9,9 @@ import statistics
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from benchmarks.application import HEADERS, PATH
+from benchmarks.application import HEADERS
 from benchmarks.children import Child, VariantError
 from benchmarks.machine import available_cpus
 from benchmarks.variants import BARE, Variant
@@ -67,7 +68,8 @@ class Load:
     def _wrk(self, port: int) -> float:
         assert self.wrk
         seconds = max(1, round(self.plan.seconds))
-        command = [self.wrk, "-t1", f"-c{self.plan.connections}", f"-d{seconds}s", f"http://127.0.0.1:{port}{PATH}"]
+        command = [self.wrk, "-t1", f"-c{self.plan.connections}", f"-d{seconds}s", f"http://127.0.0.1:{port}"]
+        command += ["-s", str(Path(__file__).with_name("wrk.lua"))]
         for name, value in HEADERS:
             if name != b"host":
                 command += ["-H", f"{name.decode()}: {value.decode()}"]

@@ -33,6 +33,7 @@ CONTROL = Variant("control", "bare FastAPI, measured again (the noise)", "bare:b
 BELVEDERE = Variant("belvedere", "Belvedere, default", "ours:build", "Belvedere", logs=True)
 # The rows with traces at 10% and at 100% come with tracing; their targets go to `targets.py`.
 COMPOSITION = Variant("composition", "the best composition of peers", "composition:build", "peers", logs=True)
+BY_HAND = Variant("pure-asgi", "four pure ASGI middlewares by hand", "byhand:pure_asgi", "by hand", logs=True)
 
 VARIANTS: tuple[Variant, ...] = (
     BARE,
@@ -56,7 +57,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant(
         "lite-bootstrap", "lite-bootstrap (access line, metrics)", "suites:with_lite_bootstrap", "suites", logs=True
     ),
-    Variant("pure-asgi", "four pure ASGI middlewares by hand", "byhand:pure_asgi", "by hand", logs=True),
+    BY_HAND,
     Variant("base-http", "four BaseHTTPMiddleware by hand", "byhand:base_http", "by hand", logs=True),
 )
 
