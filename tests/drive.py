@@ -116,7 +116,7 @@ class Exchange:
             "method": method,
             "scheme": "http",
             "path": path,
-            "raw_path": path.encode("utf-8", "surrogateescape"),
+            "raw_path": path.encode("utf-8", "surrogatepass"),
             "query_string": query,
             "root_path": "",
             "headers": list(headers),

@@ -56,7 +56,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
     """Returns the log lines since the last call, those of one event if asked, without what varies from run to run."""
 
     def read(event: str | None = None) -> list[dict[str, Any]]:
-        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        found = [json.loads(line) for line in capsys.readouterr().out.split("\n") if line]
         for line in found:
             assert line["timestamp"].endswith("Z")
             for key in VARYING:

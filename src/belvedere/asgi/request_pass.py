@@ -43,7 +43,8 @@ class RequestPass:
         length = request.headers.get(b"content-length")
         if length is not None:
             request.length = length
-            request.request_bytes = int(length) if length.isdigit() else 0
+            # More digits than any body has are nonsense, which `int` would refuse.
+            request.request_bytes = int(length) if length.isdigit() and len(length) < 19 else 0
         path = below_root(scope) if scope.get("root_path") else request.path
         if path in plan.served and request.method in {"GET", "HEAD"}:
             app = plan.served[path]
