@@ -154,7 +154,7 @@ class MetricSettings(Group):
     """A bearer token that a scrape has to show."""
     allow: Networks = ()
     """Networks that may scrape; none given: everybody."""
-    buckets: tuple[float, ...] = conventions.DURATION_BUCKETS
+    buckets: Annotated[tuple[float, ...], BeforeValidator(_split)] = conventions.DURATION_BUCKETS
     """Bounds of the duration histogram in seconds."""
     max_series: int = Field(2000, ge=1)
     """The bound on label sets of one metric."""
