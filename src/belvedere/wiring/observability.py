@@ -210,7 +210,6 @@ class Observability:
                 Event.STARTING,
                 app_name=self.settings.service,
                 version=self.settings.version,
-                environment=self.settings.environment,
                 debug=bool(getattr(self._app, "debug", False)),
                 log_level=self.settings.logs.level.upper(),
                 features={name: f"{row['state']}: {row['why']}" for name, row in self.report().items()},
