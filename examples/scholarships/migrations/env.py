@@ -1,0 +1,52 @@
+"""Runs the migrations: on the connection that the service gives, or, by the `alembic` command, on `DATABASE_URL`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection
+
+from scholarships.config import Config
+from scholarships.database import Database
+from scholarships.models import Base
+
+
+def belongs(_object: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
+    """Keep full-text indexes, which the models know nothing of, out of `alembic revision --autogenerate`."""
+    return not (name or "").startswith("scholarships_fts") and (kind, name) not in {
+        ("column", "search_vector"),
+        ("index", "ix_scholarships_search_vector"),
+    }
+
+
+def migrate(connection: Connection) -> None:
+    """Run what has not been run."""
+    context.configure(connection=connection, target_metadata=Base.metadata, include_object=belongs)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def migrate_by_url() -> None:
+    """Run what has not been run, on a connection of its own."""
+    database = Database(Config().database_url)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(migrate)
+    await database.close()
+
+
+def write_sql() -> None:
+    """Write the statements instead of running them, for `alembic upgrade --sql`."""
+    dialect = Config().database_url.get_backend_name()
+    context.configure(dialect_name=dialect, target_metadata=Base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    write_sql()
+elif (given := context.config.attributes.get("connection")) is not None:
+    migrate(given)
+else:
+    asyncio.run(migrate_by_url())

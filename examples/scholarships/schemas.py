@@ -1,0 +1,85 @@
+"""What answers look like."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+HIGHEST_INTEGER = 2_147_483_647
+"""What an INTEGER of PostgreSQL holds."""
+
+
+class Level(StrEnum):
+    """What one studies for."""
+
+    UNDERGRADUATE = "undergraduate"
+    GRADUATE = "graduate"
+    DOCTORAL = "doctoral"
+    POSTDOCTORAL = "postdoctoral"
+    VOCATIONAL = "vocational"
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True, frozen=True, use_attribute_docstrings=True)
+
+
+class ScholarshipOut(_Answer):
+    """A scholarship."""
+
+    id: Annotated[int, Field(ge=1, le=HIGHEST_INTEGER)]
+    title: Annotated[str, Field(max_length=200)]
+    provider: Annotated[str, Field(max_length=200)]
+    description: str
+    amount: Annotated[int, Field(ge=0, le=HIGHEST_INTEGER)]
+    """US dollars a year."""
+    deadline: date
+    """The last day to apply."""
+    field_of_study: Annotated[str, Field(max_length=100)]
+    level: Level
+    country: Annotated[str, Field(max_length=100)]
+    min_gpa: Annotated[float, Field(ge=0, le=4)] | None
+    """The grade point average that is asked for, of 4.0; null where grades do not matter."""
+    url: str
+
+
+class ScholarshipHit(ScholarshipOut):
+    """A scholarship that was searched for."""
+
+    score: float
+    """How well the text fits, the higher the better, comparable within one answer; 0 without a text."""
+
+
+class ScholarshipPage(_Answer):
+    """A part of a list."""
+
+    items: list[ScholarshipOut]
+    total: int
+    """How many there are over all pages."""
+    limit: int
+    offset: int
+
+
+class ScholarshipHits(_Answer):
+    """A part of what was found, the best first."""
+
+    items: list[ScholarshipHit]
+    total: int
+    """How many there are over all pages."""
+    limit: int
+    offset: int
+
+
+class ServiceInfo(_Answer):
+    """The service, and where to go from here."""
+
+    name: str
+    version: str
+    status: Literal["running"]
+    docs: str
+    health: str
+    ready: str
+    metrics: str | None
+    """Null where metrics are switched off."""
