@@ -1,0 +1,27 @@
+"""`GET /`: what this is."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+
+from scholarships import __version__
+from scholarships.config import Config
+from scholarships.schemas import ServiceInfo
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/", summary="Tell what this is")
+async def root(request: Request) -> ServiceInfo:
+    """Name, version, and where documentation, probes and metrics are."""
+    config: Config = request.app.state.config
+    prefix: str = request.scope.get("root_path", "")  # behind a proxy that cuts a part of the path off
+    return ServiceInfo(
+        name="scholarships",
+        version=__version__,
+        status="running",
+        docs=f"{prefix}/docs",
+        health=f"{prefix}/healthz",
+        ready=f"{prefix}/readyz",
+        metrics=f"{prefix}/metrics" if config.enable_metrics else None,
+    )

@@ -1,0 +1,60 @@
+"""Listing, reading and searching scholarships."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+
+from scholarships.filters import ListQuery, SearchBody
+from scholarships.repository import Scholarships
+from scholarships.schemas import HIGHEST_INTEGER, ScholarshipHit, ScholarshipHits, ScholarshipOut, ScholarshipPage
+
+Responses = dict[int | str, dict[str, Any]]
+
+# Belvedere documents the shape of errors; here is what they mean.
+UNREADABLE: Responses = {400: {"description": "The body could not be read"}}
+NOT_FOUND: Responses = {404: {"description": "There is no such scholarship"}}
+UNAVAILABLE: Responses = {503: {"description": "The database cannot be reached"}}
+
+router = APIRouter(tags=["scholarships"], responses=UNAVAILABLE)
+
+
+def _repository(request: Request) -> Scholarships:
+    repository: Scholarships = request.app.state.scholarships
+    return repository
+
+
+Repository = Annotated[Scholarships, Depends(_repository)]
+
+
+@router.get("/scholarships", summary="List scholarships")
+async def list_scholarships(wanted: Annotated[ListQuery, Query()], repository: Repository) -> ScholarshipPage:
+    """Scholarships that pass all filters, in the order asked for."""
+    rows, total = await repository.page(wanted)
+    items = [ScholarshipOut.model_validate(row) for row in rows]
+    return ScholarshipPage(items=items, total=total, limit=wanted.limit, offset=wanted.offset)
+
+
+@router.get("/scholarships/{id}", summary="Read a scholarship", responses=NOT_FOUND)
+async def view_scholarship(
+    id: Annotated[int, Path(ge=1, le=HIGHEST_INTEGER)], repository: Repository
+) -> ScholarshipOut:
+    """One scholarship, by its number."""
+    row = await repository.get(id)
+    if row is None:
+        raise HTTPException(404)
+    return ScholarshipOut.model_validate(row)
+
+
+@router.post("/search", summary="Search scholarships", responses=UNREADABLE)
+async def search_scholarships(wanted: SearchBody, repository: Repository) -> ScholarshipHits:
+    """Scholarships that pass all filters and have every word of `query`, the best first.
+
+    Inflections count as the same word. Without a word to search for, everything that passes the filters is found.
+    """
+    found, total = await repository.search(wanted)
+    items = [
+        ScholarshipHit(**ScholarshipOut.model_validate(hit.scholarship).model_dump(), score=hit.score) for hit in found
+    ]
+    return ScholarshipHits(items=items, total=total, limit=wanted.limit, offset=wanted.offset)
