@@ -1,0 +1,69 @@
+"""A Scholarship API for each test, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+from sqlalchemy import URL
+
+import belvedere
+from scholarships.config import Config
+from scholarships.service import create_app
+from tests.examples.scholarships import databases
+from tests.examples.scholarships.lifespans import running
+
+Empty = Callable[[Path], AbstractContextManager[URL]]
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the machine says: each test says everything itself."""
+    for name in Config.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def empty(request: pytest.FixtureRequest) -> Empty:
+    """What makes an empty database."""
+    if request.param == "sqlite":
+        return databases.sqlite
+    server: str = request.getfixturevalue("postgres_url")
+    return lambda _folder: databases.postgres(server)
+
+
+@pytest.fixture(scope="session")
+def sample_url(empty: Empty, tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A migrated database with the samples, for tests that only read."""
+    with empty(tmp_path_factory.mktemp("samples")) as url:
+        databases.prepare(url)
+        yield url
+
+
+@pytest.fixture
+def empty_url(empty: Empty, tmp_path: Path) -> Iterator[URL]:
+    """An empty database."""
+    with empty(tmp_path) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def app(sample_url: URL) -> AsyncIterator[FastAPI]:
+    """The running service over the samples."""
+    app = create_app(Config(database_url=sample_url))
+    async with running(app):
+        yield app
+    observability: belvedere.Observability = app.state.belvedere
+    observability.remove()
+
+
+@pytest_asyncio.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """What calls the running service."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        yield client

@@ -1,0 +1,143 @@
+"""The service as a process of its own, from its start to the signal that ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from sqlalchemy import make_url
+
+from tests.examples.scholarships.databases import prepare
+from tests.examples.scholarships.test_list import NORTHERN_LIGHTS
+from tests.servers import free_port
+
+ROOT = Path(__file__).parents[3]
+URL = re.compile(r"http://[0-9.]+:[0-9]+")
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    own = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "examples")]),
+        "PYTHONWARNINGS": "error",
+        "DATABASE_URL": f"sqlite:///{folder}/scholarships.db",
+        "PORT": "0",
+    }
+    return {**os.environ, **own, **variables}
+
+
+class Service:
+    """A process that serves, and what it has written since it was asked last."""
+
+    def __init__(self, process: subprocess.Popen[str], welcome: str) -> None:
+        self.process = process
+        self.welcome = welcome
+        found = URL.search(welcome)
+        self.url = found[0] if found else ""
+        assert process.stdout is not None
+        self._lines = iter(process.stdout)
+
+    def log_until(self, **wanted: object) -> dict[str, object]:
+        """Read the log up to the line that has these; each line has to be a JSON object."""
+        for line in self._lines:
+            entry: dict[str, object] = json.loads(line)
+            if wanted.items() <= entry.items():
+                return entry
+        raise AssertionError(f"it ended without {wanted}")
+
+    def stop(self, number: signal.Signals) -> int:
+        """Send a signal; return the exit code, with what is left of the log checked."""
+        self.process.send_signal(number)
+        for line in self._lines:
+            json.loads(line)
+        assert self.process.stderr is not None
+        assert self.process.stderr.read().strip() == ""
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def serving(folder: Path, command: str, **variables: str) -> Iterator[Service]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scholarships", command],
+        env=environment(folder, **variables),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        welcome = ""
+        while command == "demo" and "readyz" not in welcome:
+            line = process.stderr.readline()
+            assert line, f"it said nothing more after {welcome!r}"
+            welcome += line
+        yield Service(process, welcome)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_demo(tmp_path: Path) -> None:
+    """The demo says what to try, all of it works, one id is in header and log, and SIGTERM ends it with exit code 0."""
+    with serving(tmp_path, "demo") as demo:
+        demo.log_until(message="samples_loaded", count=15)
+        demo.log_until(message="application_started")
+        assert f"curl -i {demo.url}/scholarships/1 -H 'X-Request-ID: hello-1'" in demo.welcome
+        with httpx.Client(base_url=demo.url) as client:
+            answer = client.get("/scholarships/1", headers={"X-Request-ID": "hello-1"})
+            assert (answer.status_code, answer.json()) == (200, NORTHERN_LIGHTS)
+            assert answer.headers["X-Request-ID"] == "hello-1"
+            assert "server" not in answer.headers
+            line = demo.log_until(request_id="hello-1")
+            for moment in ("timestamp", "latency_ms"):
+                del line[moment]
+            assert line == {
+                "level": "info",
+                "logger": "belvedere.access",
+                "message": "request_processed",
+                "service": "scholarships",
+                "environment": "local",
+                "request_id": "hello-1",
+                "trace_id": "hello-1",
+                "method": "GET",
+                "path": "/scholarships/1",
+                "endpoint": "/scholarships/{id}",
+                "status": 200,
+                "response_bytes": len(answer.content),
+            }
+            found = client.post("/search", json={"query": "climate research"}).json()
+            assert [item["title"] for item in found["items"]] == ["Northern Lights Climate Research Fellowship"]
+            missing = client.get("/scholarships/99", headers={"X-Request-ID": "hello-2"})
+            assert missing.json() == {"error": "http_404", "message": "Not Found", "request_id": "hello-2"}
+            assert demo.log_until(logger="belvedere.access", request_id="hello-2")["status"] == 404
+            metrics = client.get("/metrics").text
+            assert 'http_requests_total{method="GET",endpoint="/scholarships/{id}",status="200"} 1.0\n' in metrics
+            assert 'database_query_duration_seconds_count{operation="SELECT",table="scholarships"} 4.0\n' in metrics
+            assert client.get("/healthz").json() == {"status": "ok"}
+            assert client.get("/readyz").json() == {"status": "ready", "checks": {"database": "ok"}}
+        assert demo.stop(signal.SIGTERM) == 0
+
+
+def test_serve(tmp_path: Path) -> None:
+    """Serving finds what a demo has left, says nothing but its log, and Ctrl-C ends it with exit code 0."""
+    prepare(make_url(f"sqlite:///{tmp_path}/scholarships.db").set(drivername="sqlite+aiosqlite"))
+    port = free_port()
+    with serving(tmp_path, "serve", PORT=str(port)) as service:
+        service.log_until(message="application_started")
+        assert httpx.get(f"http://127.0.0.1:{port}/scholarships?limit=1").json()["total"] == 15
+        assert service.stop(signal.SIGINT) == 0
+        assert service.welcome == ""
+
+
+def test_early_signal(tmp_path: Path) -> None:
+    """A signal that comes while the demo starts ends it as cleanly."""
+    with serving(tmp_path, "demo") as demo:
+        assert demo.stop(signal.SIGTERM) == 0

@@ -1,0 +1,182 @@
+"""Migrations and samples: made once, whoever starts, however often."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import URL, Connection, delete, func, insert, inspect, select, text
+
+import scholarships
+from scholarships.config import Config
+from scholarships.database import Database
+from scholarships.models import Scholarship
+from scholarships.samples import samples
+from scholarships.service import create_app
+from scholarships.startup import migrate
+from tests.examples.scholarships.lifespans import running
+
+Result = TypeVar("Result")
+
+INI = Path(scholarships.__file__).with_name("alembic.ini")
+
+
+def in_database(url: URL, call: Callable[[Connection], Result]) -> Result:
+    """Run something synchronous in a transaction of its own."""
+
+    async def run() -> Result:
+        database = Database(url)
+        async with database.engine.begin() as connection:
+            result = await connection.run_sync(call)
+        await database.close()
+        return result
+
+    return asyncio.run(run())
+
+
+def alembic(connection: Connection, action: Callable[..., Any], *arguments: str) -> None:
+    config = AlembicConfig(INI)
+    config.attributes["connection"] = connection
+    action(config, *arguments)
+
+
+def prepare(url: URL, *, with_samples: bool = True) -> None:
+    async def run() -> None:
+        database = Database(url)
+        await migrate(database, with_samples=with_samples)
+        await database.close()
+
+    asyncio.run(run())
+
+
+def count(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(Scholarship)).scalar_one()
+
+
+def test_samples() -> None:
+    """There are fifteen samples, each with a name, a provider and an address of its own that nobody can have."""
+    assert [sample.id for sample in samples()] == list(range(1, 16))
+    for field in ("title", "provider", "description", "url"):
+        assert len({getattr(sample, field) for sample in samples()}) == 15, field
+    assert all(".example/" in sample.url for sample in samples())
+    assert {sample.level for sample in samples()} == {
+        "undergraduate",
+        "graduate",
+        "doctoral",
+        "postdoctoral",
+        "vocational",
+    }
+    assert all(sample.deadline > date(2027, 1, 1) for sample in samples())
+
+
+def test_twice(empty_url: URL) -> None:
+    """A second start changes nothing, and brings nothing back that was deleted."""
+    prepare(empty_url)
+    assert in_database(empty_url, count) == 15
+    in_database(empty_url, lambda connection: connection.execute(delete(Scholarship).where(Scholarship.id == 3)))
+    prepare(empty_url)
+    assert in_database(empty_url, count) == 14
+
+
+def test_ids(empty_url: URL) -> None:
+    """What is inserted after the samples gets a number after theirs, which nobody gets again."""
+    prepare(empty_url)
+
+    def one_more(connection: Connection) -> int:
+        row = samples()[0].model_dump(exclude={"id"})
+        return connection.execute(insert(Scholarship).values(row).returning(Scholarship.id)).scalar_one()
+
+    assert in_database(empty_url, one_more) == 16
+    in_database(empty_url, lambda connection: connection.execute(delete(Scholarship).where(Scholarship.id == 16)))
+    assert in_database(empty_url, one_more) == 17
+
+
+async def test_at_once(empty_url: URL) -> None:
+    """Processes that start at once wait for each other: one migrates and loads, all serve."""
+    databases = [Database(empty_url) for _ in range(4)]
+    await asyncio.gather(*(migrate(database, with_samples=True) for database in databases))
+    async with databases[0].session() as session:
+        assert (await session.execute(select(func.count()).select_from(Scholarship))).scalar_one() == 15
+    for database in databases:
+        await database.close()
+
+
+def test_idempotent(empty_url: URL) -> None:
+    """A migration that has been run already, and was forgotten, leaves the table and its rows alone."""
+    prepare(empty_url)
+    in_database(empty_url, lambda connection: connection.execute(text("DROP TABLE alembic_version")))
+    prepare(empty_url)
+    assert in_database(empty_url, count) == 15
+
+
+def test_models(empty_url: URL) -> None:
+    """The migrations make what the models describe."""
+    prepare(empty_url)
+    in_database(empty_url, lambda connection: alembic(connection, command.check))
+
+
+def test_down_and_up(empty_url: URL) -> None:
+    """The migrations can be taken back, which leaves nothing, and run again."""
+    prepare(empty_url)
+    in_database(empty_url, lambda connection: alembic(connection, command.downgrade, "base"))
+    assert in_database(empty_url, lambda connection: inspect(connection).get_table_names()) == ["alembic_version"]
+    prepare(empty_url, with_samples=False)
+    assert in_database(empty_url, count) == 0
+
+
+def test_by_alembic(empty_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`alembic upgrade head` migrates the database of `DATABASE_URL`."""
+    monkeypatch.setenv("DATABASE_URL", empty_url.render_as_string(hide_password=False))
+    command.upgrade(AlembicConfig(INI), "head")
+    assert in_database(empty_url, count) == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("sqlite:///none.db", "CREATE VIRTUAL TABLE IF NOT EXISTS"),
+        ("postgresql://db/none", "USING gin (search_vector)"),
+    ],
+)
+def test_as_sql(monkeypatch: pytest.MonkeyPatch, url: str, expected: str) -> None:
+    """`alembic upgrade head --sql` writes the statements for whoever runs them by hand."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    written = io.StringIO()
+    command.upgrade(AlembicConfig(INI, output_buffer=written), "head", sql=True)
+    assert "CREATE TABLE IF NOT EXISTS scholarships" in written.getvalue()
+    assert expected in written.getvalue()
+
+
+async def test_not_in_production(empty_url: URL) -> None:
+    """In production a start neither migrates nor loads samples: the service is not ready until `migrate` was run."""
+    production = Config(
+        environment="prod",
+        database_url="postgresql://db/none",
+        jwt_issuer="https://id.example.org",
+        jwt_audience="scholarships",
+        jwt_keys={"2027-01": "kT9vQ2xW7mZ4pL8sR1nY6bD3fH5jC0aE"},
+    ).model_copy(update={"database_url": empty_url})
+    app = create_app(production)
+    async with running(app):
+        pass
+    app.state.belvedere.remove()
+    database = Database(empty_url)
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(lambda sync: inspect(sync).get_table_names()) == []
+    await database.close()
+
+
+async def test_without_database() -> None:
+    """Where the database is away at the start, the service does not start."""
+    app = create_app(Config(database_url="postgresql://nobody@127.0.0.1:1/nothing"))
+    with pytest.raises(RuntimeError, match="Connect call failed"):
+        async with running(app):
+            pytest.fail("it started")
+    app.state.belvedere.remove()
