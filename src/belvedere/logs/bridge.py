@@ -42,7 +42,7 @@ class Handler(logging.Handler):
             error=error,
             exception=None if record.exc_info else record.exc_text,
             stack=record.stack_info,
-            at=record.created,
+            at=int(record.created * 1_000_000_000),
             # A server says little, and the last of it just before a signal ends the process without further ado.
             now=from_server and record.name not in ACCESS_LOGGERS,
         )

@@ -38,7 +38,7 @@ class Formatter(logging.Formatter):
                 extra_fields(record),
                 exception=record.exc_text if error is None else formatted(error),
                 stack=record.stack_info,
-                at=record.created,
+                at=int(record.created * 1_000_000_000),
             )
             return self._pipeline.render(line).decode("utf-8", "replace").rstrip("\n")
         except Exception:  # a server must not stop for a line

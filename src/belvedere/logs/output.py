@@ -33,7 +33,7 @@ class Output:
         error: BaseException | None = None,
         exception: str | None = None,
         stack: str | None = None,
-        at: float | None = None,
+        at: int | None = None,
         now: bool = False,
     ) -> None:
         """Write one line; `number` is the standard library's of `level`, `now` has it written at once in any case."""

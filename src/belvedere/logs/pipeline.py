@@ -37,7 +37,7 @@ class Pipeline:
         settings: with `service` and `environment` resolved.
         format: what `render` returns: one JSON object, or what people read.
         colors: whether the latter is coloured.
-        clock: seconds since the epoch.
+        clock: nanoseconds since the epoch.
     """
 
     ids: Final = ("request_id", "trace_id", "span_id")
@@ -45,7 +45,7 @@ class Pipeline:
     """Of all pipelines: told of every line, as it is about to be written."""
 
     def __init__(
-        self, settings: Settings, format: Format, *, colors: bool = False, clock: Callable[[], float] = time.time
+        self, settings: Settings, format: Format, *, colors: bool = False, clock: Callable[[], int] = time.time_ns
     ) -> None:
         logs = settings.logs or LogSettings()
         self.format = format
@@ -62,18 +62,21 @@ class Pipeline:
         self.constants: Line = {}
         self._add(self.constants, logs.fields, self._inside)
 
-    def timestamp(self, at: float | None = None) -> str:
-        """Return a time in ISO 8601, UTC, with six digits of a second, now by default."""
-        if at is None:
-            at = self.clock()
+    def timestamp(self, at: int | None = None) -> str:
+        """Return a time in ISO 8601, UTC, with six digits of a second, now by default.
+
+        Args:
+            at: nanoseconds since the epoch; whole numbers, as they are formatted twice as fast as others.
+        """
+        microseconds = (self.clock() if at is None else at) // 1000
         second, text = self._second
-        rest = at - second
-        if not 0.0 <= rest < 1.0:
-            second = int(at)
-            rest = at - second
-            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        rest = microseconds - second
+        if not 0 <= rest < 1_000_000:
+            rest = microseconds % 1_000_000
+            second = microseconds - rest
+            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second // 1_000_000))
             self._second = (second, text)
-        return "%s%06dZ" % (text, rest * 1_000_000)  # noqa: UP031 - an f-string needs a number made whole first
+        return "%s%06dZ" % (text, rest)  # noqa: UP031 - half the time of an f-string
 
     def line(
         self,
@@ -85,7 +88,7 @@ class Pipeline:
         bound: Mapping[Any, Any] | None = None,
         exception: str | None = None,
         stack: str | None = None,
-        at: float | None = None,
+        at: int | None = None,
         request: RequestContext | None = None,
         reserved: frozenset[str] = frozenset(),
     ) -> Line:

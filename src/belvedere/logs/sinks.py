@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 import time
 from collections import deque
 from typing import Any, Final, Protocol
@@ -35,13 +34,14 @@ class Sink(Protocol):
 class Text:
     """`sys.stdout` when somebody replaced it: pytest, a notebook, a test that captures output."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: Any) -> None:
         self.blocked = False
         self.broken = False
         self.descriptor: int | None = None
+        self._stream = stream
 
     def write(self, lines: list[bytes]) -> int:
-        stream = sys.stdout
+        stream = self._stream
         text = b"".join(lines).decode("utf-8", "replace")
         try:
             try:

@@ -23,6 +23,7 @@ class Stdout:
 
     Args:
         block: wait for a slow reader instead of dropping lines.
+        stream: returns what `sys.stdout` is now.
         descriptor: standard output's.
         limit: bytes that are kept for a slow reader.
     """
@@ -31,17 +32,19 @@ class Stdout:
         self,
         *,
         block: bool = False,
+        stream: Callable[[], Any] = lambda: sys.stdout,
         descriptor: int = 1,
         limit: int = BACKLOG,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.dropped = 0
         self._block = block
+        self._find_stream = stream
         self._descriptor = descriptor
         self._limit = limit
         self._clock = clock
         self._stream: Any = self
-        self._sink: Sink = Text()
+        self._sink: Sink = Text(None)
         self._identity: tuple[int, int] | None = None
         self._checked = 0.0
 
@@ -78,7 +81,7 @@ class Stdout:
         self._sink.forget()
 
     def sink(self) -> Sink:
-        stream = sys.stdout
+        stream = self._find_stream()
         if stream is not self._stream or (self._identity is not None and self._moved()):
             self.dropped += self._sink.close()
             self._stream = stream
@@ -96,7 +99,7 @@ class Stdout:
         self._checked = self._clock()
         self._identity = None
         if _descriptor(stream) != self._descriptor:
-            return Text()
+            return Text(stream)
         self._identity = _identity(self._descriptor)
         try:
             mode = os.fstat(self._descriptor).st_mode

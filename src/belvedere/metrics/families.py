@@ -19,6 +19,9 @@ from belvedere.conventions import MetricType
 _go: Callable[[float], str] = floatToGoString
 
 Cells = list[float]
+_LONGEST_TRACE_ID = 128 - len("trace_id")
+"""OpenMetrics: an exemplar's label names and values have at most 128 characters together."""
+
 ExemplarCell = tuple[str, float, float]
 """Trace id, value, Unix time in seconds."""
 
@@ -43,6 +46,11 @@ class Series:
         self.text = label_text(labels)
         self.cells: Cells = [0.0] * cells
         self.exemplars: list[ExemplarCell | None] = [None] * cells
+
+    def exemplar(self, at: int) -> ExemplarCell | None:
+        """Return the exemplar of a cell, unless its trace id is longer than one may be."""
+        exemplar = self.exemplars[at]
+        return None if exemplar is None or len(exemplar[0]) > _LONGEST_TRACE_ID else exemplar
 
 
 class Family:
@@ -114,7 +122,7 @@ class Family:
         total = 0.0
         for at, bound in enumerate([*self.bounds, float("inf")], start=1):
             total += cells[at]
-            exemplar = series.exemplars[at] if openmetrics else None
+            exemplar = series.exemplar(at) if openmetrics else None
             yield (
                 f'{name}_bucket{{{series.text}{separator}le="{_go(bound)}"}} {number(total)}'
                 f"{'' if exemplar is None else _exemplar(exemplar)}\n"
@@ -141,7 +149,7 @@ class Family:
         total = 0.0
         for at, bound in enumerate([*self.bounds, float("inf")], start=1):
             total += series.cells[at]
-            cell = series.exemplars[at]
+            cell = series.exemplar(at)
             exemplar: Any = None if cell is None else Exemplar({"trace_id": cell[0]}, cell[1], cell[2])
             metric.add_sample(f"{name}_bucket", {**labels, "le": _go(bound)}, total, None, exemplar)
         metric.add_sample(f"{name}_count", labels, total)

@@ -8,14 +8,10 @@ from collections.abc import Callable, Sequence
 
 from belvedere import conventions as names
 from belvedere.context import RequestContext
-from belvedere.conventions import KNOWN_METHODS, OTHER_METHOD, OVERFLOW, MetricName
+from belvedere.conventions import KNOWN_METHODS, OTHER_METHOD, OVERFLOW, SIZE_BUCKETS, MetricName
 from belvedere.metrics.cardinality import ContextValues, Folded
 from belvedere.metrics.families import Cells, ExemplarCell, Family, Series
 from belvedere.settings import MetricSettings
-
-_EXEMPLAR_RUNES = 128
-"""OpenMetrics: an exemplar's label names and values have at most 128 characters together."""
-_LONGEST_TRACE_ID = _EXEMPLAR_RUNES - len("trace_id")
 
 Key = tuple[str, str, int, tuple[str, ...]]
 """Method, endpoint, status, and the values of the context labels."""
@@ -54,8 +50,8 @@ class HttpMetrics:
         self.requests = self._family(names.HTTP_REQUESTS)
         self.duration = self._family(names.HTTP_DURATION, settings.buckets)
         self.in_progress = self._family(names.HTTP_IN_PROGRESS, context=False)
-        self.request_size = self._family(names.HTTP_REQUEST_SIZE, names.SIZE_BUCKETS)
-        self.response_size = self._family(names.HTTP_RESPONSE_SIZE, names.SIZE_BUCKETS)
+        self.request_size = self._family(names.HTTP_REQUEST_SIZE, SIZE_BUCKETS)
+        self.response_size = self._family(names.HTTP_RESPONSE_SIZE, SIZE_BUCKETS)
         self.exceptions = self._family(names.HTTP_EXCEPTIONS)
         self.connections = self._family(names.WEBSOCKET_CONNECTIONS, context=False)
         self.active = self._family(names.WEBSOCKET_ACTIVE, context=False)
@@ -89,11 +85,10 @@ class HttpMetrics:
             self._of(self.connections, request.endpoint, "accepted")[0] += 1.0
             self._of(self.active, request.endpoint)[0] += 1.0
             return
-        method = request.method
-        cells = self._progress.get(method)
-        if cells is None:
-            cells = self._progress_of(method)
-        cells[0] += 1.0
+        try:
+            self._progress[request.method][0] += 1.0
+        except KeyError:
+            self._progress_of(request.method)[0] += 1.0
 
     def finish(self, request: RequestContext) -> None:
         if request.excluded:
@@ -103,10 +98,10 @@ class HttpMetrics:
             return
         method = request.method
         # First of all: it must come back to 0, whatever fails below.
-        cells = self._progress.get(method)
-        if cells is None:
-            cells = self._progress_of(method)
-        cells[0] -= 1.0
+        try:
+            self._progress[method][0] -= 1.0
+        except KeyError:
+            self._progress_of(method)[0] -= 1.0
         context = self._context_of(request) if self._context.names else ()
         key = (method, request.endpoint, request.status, context)
         answer = self._answers.get(key)
@@ -118,16 +113,20 @@ class HttpMetrics:
         cells[0] += duration
         at = bisect_left(self._bounds, duration) + 1
         cells[at] += 1.0
-        if request.sampled and len(request.trace_id) <= _LONGEST_TRACE_ID:
+        if request.sampled:
             answer.exemplars[at] = (request.trace_id, duration, self._now())
         size = request.request_bytes
-        cells = answer.request_size
-        cells[0] += size
-        cells[bisect_left(names.SIZE_BUCKETS, size) + 1] += 1.0
+        if size:
+            cells = answer.request_size
+            cells[0] += size
+            cells[bisect_left(SIZE_BUCKETS, size) + 1] += 1.0
+        else:
+            # Most requests have no body.
+            answer.request_size[1] += 1.0
         size = request.response_bytes
         cells = answer.response_size
         cells[0] += size
-        cells[bisect_left(names.SIZE_BUCKETS, size) + 1] += 1.0
+        cells[bisect_left(SIZE_BUCKETS, size) + 1] += 1.0
         if request.exception is not None:
             self._count_exception(request, context)
 
