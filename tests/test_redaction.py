@@ -232,7 +232,7 @@ class Account:
 
 
 def test_values_are_redacted_however_deep_they_are() -> None:
-    """Dictionaries, lists, tuples, sets, pairs, bytes and dataclasses are looked into; their kind stays where it can."""
+    """Dictionaries, lists, tuples, sets, pairs, bytes and dataclasses are looked into; their kind stays if it can."""
     given = {
         "account": Account("ada", "s3cret", {"note": "ada@example.com"}),
         "headers": [("Accept", "text/html"), ("Cookie", "a=b"), (b"authorization", b"x")],

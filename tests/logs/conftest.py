@@ -28,6 +28,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(variable)
     root = logging.getLogger()
     before = (list(root.handlers), root.level, logging.Logger.makeRecord)
+    loggers = dict(logging.Logger.manager.loggerDict)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     failures.counts.clear()
@@ -37,7 +38,13 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     context._fields.reset(token)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
-    assert (list(root.handlers), root.level, logging.Logger.makeRecord) == before
+    after = (list(root.handlers), root.level, logging.Logger.makeRecord)
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    logging.Logger.makeRecord = before[2]  # type: ignore[method-assign]
+    logging.Logger.manager.loggerDict.clear()
+    logging.Logger.manager.loggerDict.update(loggers)
+    assert after == before
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def request(
     made.bound = made.route = made.route_scope = made.exception = None
     made.mount = ""
     made.websocket = made.excluded = made.disconnected = False
-    made.started, made.duration = 0.0, 0.0123456
+    made.started, made.duration = 0.0, 0.0125
     made.status, made.request_bytes, made.response_bytes = 200, 0, 42
     for name, value in known.items():
         setattr(made, name, value)

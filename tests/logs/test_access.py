@@ -38,7 +38,7 @@ def expected(level: str = "info", **fields: Any) -> Line:
         "path": "/items/7",
         "endpoint": "/items/{item_id}",
         "status": 200,
-        "latency_ms": 12.346,
+        "latency_ms": 12.5,
         "response_bytes": 42,
         "client": "192.0.2.7",
     }
@@ -210,13 +210,13 @@ def test_the_line_follows_changes_of_the_level(start: Start, lines: Lines) -> No
     assert lines() == [expected()] * 2
 
 
-def test_two_services_take_turns(start: Start, lines: Lines) -> None:
-    """Applications that share the process each have their own name in their lines."""
-    logs = start()
+def test_two_applications_take_turns(start: Start, lines: Lines) -> None:
+    """Applications that share the process each have their own name in their lines, and their own way with clients."""
     other = {"service": "billing", "environment": "prod"}
-    for service in (SERVICE, other, SERVICE):
+    first, second = start(), start(**other, client=None)
+    for logs, service in ((first, SERVICE), (second, other), (first, SERVICE)):
         access(logs).finish(request(service=service))
-    assert lines() == [expected(), expected(**other), expected()]
+    assert lines() == [expected(), expected(**other, client=None), expected()]
 
 
 def test_many_paths_and_clients_leave_no_memory(start: Start, lines: Lines) -> None:
