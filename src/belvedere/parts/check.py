@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Check:
     def __init__(
         self,
         name: str,
-        call: Callable[[], Awaitable[CheckResult] | CheckResult],
+        call: Callable[[], Any],
         *,
         critical: bool = True,
         timeout: float | None = None,

@@ -257,6 +257,15 @@ class HealthSettings(Group):
     """Seconds of serving on after SIGTERM while readiness says 503; 5, and 0 in the environment `local`."""
 
 
+    @model_validator(mode="after")
+    def _own_paths(self) -> HealthSettings:
+        probes = ("live", "ready", "startup", "detailed", "basic")
+        paths = [path for probe in probes if (path := getattr(self, probe)) is not None]
+        if twice := sorted({path for path in paths if paths.count(path) > 1}):
+            raise ValueError(f"several probes have the path {', '.join(twice)}: give each its own, or None")
+        return self
+
+
 class ProblemSettings(Group):
     """The one shape of errors."""
 

@@ -17,11 +17,21 @@ class Finding(TypedDict):
     remedy: str
 
 
+_NO_PORT: Finding = {
+    "feature": "metrics",
+    "finding": "metrics.port is set, and this version serves metrics on the service's own port alone: they are not served",
+    "remedy": "leave metrics.port out, and protect metrics.path by metrics.token or metrics.allow",
+}
+
+
 def findings(observability: Observability) -> list[Finding]:
     """Return what needs attention, now that the application's middleware has been built; nothing, if all is well."""
     found: list[Finding] = []
     if not observability._attachment.topmost:
         found.append(wrapped(type(observability._app.middleware_stack).__name__))
+    metrics = observability.settings.metrics
+    if metrics is not None and metrics.port is not None:
+        found.append(_NO_PORT)
     found += [_yielded(observability, path) for path in observability._yielded]
     if observability._metrics is not None:
         found += [_hidden(name) for name in observability._metrics.hidden()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prometheus_client.registry import REGISTRY, CollectorRegistry
@@ -52,8 +52,14 @@ class Observability:
             self._undo.append(self._logs.remove)
         if self._metrics is not None:
             self._undo.append(self._metrics.endpoint.close)
+        if self._health is not None:
+            # Without a lifespan nobody will ever say that it has started.
+            self._health.started = True
+            self._undo.append(self._stop_checks)
         self._attachment = Attachment(app, plan, self._problems.handlers, self._adopt)
         self._undo.append(self._attachment.remove)
+        if self._attachment.built:
+            self._serve()
         setattr(app.state, _STATE, self)
 
     @property
@@ -82,8 +88,16 @@ class Observability:
 
     def report(self) -> Report:
         """Return every feature with its state, `on` or `off`, and why."""
+        self._find_yielded()
         return describe(
-            self.settings, self._app, self._logs, self._metrics, self._health, self._attachment, self._yielded, self._parts
+            self.settings,
+            self._app,
+            self._logs,
+            self._metrics,
+            self._health,
+            self._attachment,
+            self._yielded,
+            self._parts,
         )
 
     def catalogue(self) -> dict[str, Any]:
@@ -142,7 +156,6 @@ class Observability:
         if self._metrics is not None and settings.metrics is not None and settings.metrics.port is None:
             self._served[settings.metrics.path] = self._metrics.endpoint
         self._yielded: list[str] = []
-        plan.on_build = self._serve
         exclude = self._served.keys() if requests.exclude is None else requests.exclude
         plan.excluded = frozenset(path for path in exclude if not path.endswith("*"))
         plan.excluded_prefixes = tuple(path[:-1] for path in exclude if path.endswith("*"))
@@ -171,14 +184,22 @@ class Observability:
         # The last to be told: hooks run in reverse when the application stops.
         self._lifespan.stopped.insert(0, self._stopped)
 
-    def _serve(self) -> None:
-        """Serve what the application has no route of its own for; run when its routes are known."""
+    def _find_yielded(self) -> None:
+        """Find out for which paths the application has a route of its own: there, ours is not served."""
         own = {path for path, methods, _ in templates(self._app) if not methods or "GET" in methods}
         self._yielded = [path for path in self._served if path in own or f"{path}/{{path}}" in own]
+
+    def _serve(self) -> None:
+        """Serve what the application has no route of its own for; run when its routes are known."""
+        report = self.report()
         self._plan.served = {path: app for path, app in self._served.items() if path not in self._yielded}
         if self._metrics is not None:
-            on = [name for name, row in self.report().items() if row["state"] == "on"]
-            self._metrics.own.tell(version("belvedere"), on)
+            on = [name for name, row in report.items() if row["state"] == "on"]
+            self._metrics.own.tell(_own_version(), on)
+
+    def _stop_checks(self) -> None:
+        if self._health is not None:
+            self._health.cancel()
 
     def _adopt(self, app: Any) -> Callable[[], None]:
         """Prepare an application that requests reach: the observed one, and each that is mounted below it."""
@@ -204,6 +225,8 @@ class Observability:
 
     async def _starting(self) -> None:
         self._began = time.perf_counter()
+        if self._health is not None:
+            self._health.started = False
         if self._logs is not None and self._log is not None and self.settings.logs is not None:
             self._logs.reassert()
             self._log.info(
@@ -257,3 +280,11 @@ def observe(
             observability.remove()
         raise
     return observability
+
+
+def _own_version() -> str:
+    try:
+        return version("belvedere")
+    except PackageNotFoundError:
+        # Run from a checkout that nobody installed.
+        return "unknown"

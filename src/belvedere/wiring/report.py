@@ -78,7 +78,9 @@ def _logs(settings: Settings, logs: Logs) -> Row:
 def _metrics(settings: Settings, metrics: Metrics, yielded: Sequence[str]) -> Row:
     path = settings.metrics.path if settings.metrics else ""
     why = f"at {path}"
-    if path in yielded:
+    if settings.metrics is not None and settings.metrics.port is not None:
+        why = "counted and not served: this version has no port of its own for them, leave metrics.port out"
+    elif path in yielded:
         why = f"not served at {path}: the application has a route of its own there"
     if hidden := metrics.hidden():
         why += f"; hidden by Belvedere's of the same name: {', '.join(hidden)}"
