@@ -75,9 +75,9 @@ def metrics() -> SimpleNamespace:
     )
 
 
-def build() -> FastAPI:
+def build(lifespan: Any = None) -> FastAPI:
     """Return the application; `app.state.down` holds the names of dependencies that are away."""
-    app = FastAPI(title="Social Flow", version="2.1.0")
+    app = FastAPI(title="Social Flow", version="2.1.0", lifespan=lifespan)
     app.state.down = set()
     app.state.metrics = shown = metrics()
     log = belvedere.get_logger("app.api.users")

@@ -20,6 +20,8 @@ another format than these settings say.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -182,12 +184,18 @@ async def test_detailed(serve: Serve) -> None:
 
 async def test_startup(serve: Serve) -> None:
     """503 until the application has started and its migrations are applied."""
-    app = serve(build())
+    during: list[Answer] = []
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        during.append(await ask(app, "GET", f"{HEALTH}/startup"))
+        yield
+
+    app = serve(build(lifespan))
     answer = {"service": "social-flow-backend", "checks": healthy("migrations")}
-    before = await ask(app, "GET", f"{HEALTH}/startup")
-    assert (before.status, payload(before)) == (503, {"status": "starting", **answer})
     async with running(app):
         after = await ask(app, "GET", f"{HEALTH}/startup")
+    assert (during[0].status, payload(during[0])) == (503, {"status": "starting", **answer})
     assert (after.status, payload(after)) == (200, {"status": "started", **answer})
     app = serve(build())
     app.state.down = {"migrations"}
