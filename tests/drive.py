@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import belvedere
+from belvedere import failures
 
 Message = dict[str, Any]
 Scope = dict[str, Any]
@@ -25,13 +26,18 @@ DEADLINE = 10.0
 
 @contextmanager
 def observed(app: Any, *parts: belvedere.Part, **settings: Any) -> Iterator[belvedere.Observability]:
-    """Observe `app` as a service called `shop` that logs JSON, and take everything off again."""
+    """Observe `app` as a service called `shop` that logs JSON, and take everything off again.
+
+    No feature of Belvedere may fail meanwhile, whatever the application does.
+    """
+    before = failures.counts.copy()
     settings = {"service": "shop", "logs": {"format": "json"}, **settings}
     observability = belvedere.observe(app, *parts, settings=belvedere.Settings(**settings))
     try:
         yield observability
     finally:
         observability.remove()
+    assert set(failures.counts - before) <= {"bad_observer"}
 
 
 @dataclass

@@ -153,7 +153,8 @@ def test_one_message_names_every_bad_setting_and_no_value(env: pytest.MonkeyPatc
         "  requests.trusted_proxies.0 (BELVEDERE_REQUESTS__TRUSTED_PROXIES): no network: write it as 10.0.0.0/8 or "
         "2001:db8::/32, or one address",
         "  logs.level (BELVEDERE_LOGS__LEVEL): Input should be 'debug', 'info', 'warning', 'error' or 'critical'",
-        "  metrics.port (BELVEDERE_METRICS__PORT): Input should be a valid integer, unable to parse string as an integer",
+        "  metrics.port (BELVEDERE_METRICS__PORT): Input should be a valid integer, unable to parse string as an "
+        "integer",
         "  metrics.tokens (BELVEDERE_METRICS__TOKENS): Extra inputs are not permitted",
         "  health.timeout (BELVEDERE_HEALTH__TIMEOUT): Input should be greater than 0",
         "  headers.hsts (BELVEDERE_HEADERS__HSTS): a header's value is printable ASCII on one line",
@@ -208,9 +209,9 @@ def test_settings_are_frozen() -> None:
     """Nothing changes them once they are made."""
     settings = Settings()
     with pytest.raises(ValueError, match="frozen"):
-        settings.service = "other"
+        settings.service = "other"  # type: ignore[misc]
     with pytest.raises(ValueError, match="frozen"):
-        settings.requests.trust = False
+        settings.requests.trust = False  # type: ignore[misc]
 
 
 def test_secrets_are_not_in_their_text() -> None:

@@ -98,7 +98,7 @@ async def leave(server: Server, request: bytes, *, after: bytes = b"") -> None:
 
 async def test_a_client_that_leaves_before_the_answer(server: Server) -> None:
     """Nobody waits for the answer any more: 499, one line, no exception."""
-    reader, writer = await asyncio.open_connection(*server.address)
+    _, writer = await asyncio.open_connection(*server.address)
     writer.write(get("/slow", id="left-1"))
     await server.talk(get("/items/1", id="left-0"))  # by then the slow one is being served
     writer.transport.abort()

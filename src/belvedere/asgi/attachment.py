@@ -99,6 +99,10 @@ class Attachment:
         own_build = app.__dict__.get("build_middleware_stack")
 
         def build_middleware_stack() -> Any:
+            if not self.plan.active:
+                return build()
+            # It will have our handlers in it: without us, it is built anew.
+            self._undo.append(lambda: setattr(app, "middleware_stack", None))
             lent = self._lend(app)
             try:
                 stack = build()

@@ -58,6 +58,7 @@ class Observability:
             self._undo.append(self._stop_checks)
         self._attachment = Attachment(app, plan, self._problems.handlers, self._adopt)
         self._undo.append(self._attachment.remove)
+        plan.on_build = self._serve
         if self._attachment.built:
             self._serve()
         setattr(app.state, _STATE, self)
