@@ -13,6 +13,9 @@ import pytest
 
 import belvedere
 from tests.drive import observed
+from tests.edge_cases.telemetry import global_telemetry, telemetry
+
+__all__ = ["global_telemetry", "telemetry"]
 
 Observe = Callable[..., belvedere.Observability]
 Lines = Callable[..., list[dict[str, Any]]]
