@@ -12,11 +12,9 @@ import pytest_asyncio
 from fastapi import FastAPI
 from sqlalchemy import URL
 
-import belvedere
 from scholarships.config import Config
-from scholarships.service import create_app
 from tests.examples.scholarships import databases
-from tests.examples.scholarships.lifespans import running
+from tests.examples.scholarships.serving import made, running
 
 Empty = Callable[[Path], AbstractContextManager[URL]]
 
@@ -55,11 +53,9 @@ def empty_url(empty: Empty, tmp_path: Path) -> Iterator[URL]:
 @pytest_asyncio.fixture
 async def app(sample_url: URL) -> AsyncIterator[FastAPI]:
     """The running service over the samples."""
-    app = create_app(Config(database_url=sample_url))
-    async with running(app):
-        yield app
-    observability: belvedere.Observability = app.state.belvedere
-    observability.remove()
+    with made(Config(database_url=sample_url)) as app:
+        async with running(app):
+            yield app
 
 
 @pytest_asyncio.fixture

@@ -16,9 +16,9 @@ from sqlalchemy.exc import ProgrammingError
 
 from scholarships.config import Config
 from scholarships.database import Database, DatabaseUnavailableError
-from scholarships.service import create_app
 from scholarships.startup import migrate
 from tests.examples.scholarships import databases
+from tests.examples.scholarships.serving import made
 
 NOT_READY = {
     "status": "not_ready",
@@ -38,10 +38,9 @@ def postgres(postgres_url: str) -> Iterator[URL]:
 @asynccontextmanager
 async def calling(url: URL) -> AsyncIterator[httpx.AsyncClient]:
     """Call a service that has not been started, and so has not asked its database yet."""
-    app = create_app(Config(database_url=url))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-        yield client
-    app.state.belvedere.remove()
+    with made(Config(database_url=url)) as app:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            yield client
 
 
 async def test_probes(client: httpx.AsyncClient) -> None:

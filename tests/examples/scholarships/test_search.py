@@ -12,8 +12,7 @@ from sqlalchemy import URL, text
 
 from scholarships.config import Config
 from scholarships.database import Database
-from scholarships.service import create_app
-from tests.examples.scholarships.lifespans import running
+from tests.examples.scholarships.serving import made, running
 from tests.examples.scholarships.test_list import NORTHERN_LIGHTS
 
 
@@ -217,15 +216,17 @@ async def test_unreadable(client: httpx.AsyncClient, body: bytes) -> None:
 
 async def test_index_follows(empty_url: URL) -> None:
     """What is changed or deleted is found by its new text alone."""
-    app = create_app(Config(database_url=empty_url))
     database = Database(empty_url)
-    async with running(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-        assert ids(await search(client, query="glaciers")) == [1]
-        async with database.engine.begin() as connection:
-            await connection.execute(text("UPDATE scholarships SET description = 'Volcanoes and geysers' WHERE id = 1"))
-            await connection.execute(text("DELETE FROM scholarships WHERE id = 12"))
-        assert ids(await search(client, query="glaciers")) == []
-        assert ids(await search(client, query="volcano")) == [1]
-        assert ids(await search(client, query="climate")) == [1]
+    with made(Config(database_url=empty_url)) as app:
+        async with (
+            running(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+        ):
+            assert ids(await search(client, query="glaciers")) == [1]
+            async with database.engine.begin() as connection:
+                await connection.execute(text("UPDATE scholarships SET description = 'Volcanoes' WHERE id = 1"))
+                await connection.execute(text("DELETE FROM scholarships WHERE id = 12"))
+            assert ids(await search(client, query="glaciers")) == []
+            assert ids(await search(client, query="volcano")) == [1]
+            assert ids(await search(client, query="climate")) == [1]
     await database.close()
-    app.state.belvedere.remove()

@@ -12,21 +12,17 @@ from sqlalchemy import URL
 from belvedere.testing import CapturedLogs
 from scholarships import __version__
 from scholarships.config import Config
-from scholarships.service import create_app
-from tests.examples.scholarships.lifespans import running
+from tests.examples.scholarships.serving import made, running
 
 
 @asynccontextmanager
 async def served(config: Config, **transport: Any) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(config)
-    try:
+    with made(config) as app:
         async with (
             running(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app, **transport), base_url="http://test") as client,
         ):
             yield client
-    finally:
-        app.state.belvedere.remove()
 
 
 async def test_root(client: httpx.AsyncClient) -> None:

@@ -19,9 +19,8 @@ from scholarships.config import Config
 from scholarships.database import Database
 from scholarships.models import Scholarship
 from scholarships.samples import samples
-from scholarships.service import create_app
 from scholarships.startup import migrate
-from tests.examples.scholarships.lifespans import running
+from tests.examples.scholarships.serving import made, running
 
 Result = TypeVar("Result")
 
@@ -163,10 +162,9 @@ async def test_not_in_production(empty_url: URL) -> None:
         jwt_audience="scholarships",
         jwt_keys={"2027-01": "kT9vQ2xW7mZ4pL8sR1nY6bD3fH5jC0aE"},
     ).model_copy(update={"database_url": empty_url})
-    app = create_app(production)
-    async with running(app):
-        pass
-    app.state.belvedere.remove()
+    with made(production) as app:
+        async with running(app):
+            pass
     database = Database(empty_url)
     async with database.engine.connect() as connection:
         assert await connection.run_sync(lambda sync: inspect(sync).get_table_names()) == []
@@ -175,8 +173,7 @@ async def test_not_in_production(empty_url: URL) -> None:
 
 async def test_without_database() -> None:
     """Where the database is away at the start, the service does not start."""
-    app = create_app(Config(database_url="postgresql://nobody@127.0.0.1:1/nothing"))
-    with pytest.raises(RuntimeError, match="Connect call failed"):
+    away = Config(database_url="postgresql://nobody@127.0.0.1:1/nothing")
+    with made(away) as app, pytest.raises(RuntimeError, match="Connect call failed"):
         async with running(app):
             pytest.fail("it started")
-    app.state.belvedere.remove()

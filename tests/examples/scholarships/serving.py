@@ -1,18 +1,33 @@
-"""Starts and stops an application as a server does: by the ASGI lifespan protocol."""
+"""Makes a service for a test, starts and stops it as a server does, and takes Belvedere off it again."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from fastapi import FastAPI
 
+import belvedere
+from scholarships.config import Config
+from scholarships.service import create_app
+
+
+@contextmanager
+def made(config: Config) -> Iterator[FastAPI]:
+    """Yield an application that has not been started; leave logging as it was."""
+    app = create_app(config)
+    observability: belvedere.Observability = app.state.belvedere
+    try:
+        yield app
+    finally:
+        observability.remove()
+
 
 @asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[FastAPI]:
-    """Yield a started application; stop it afterwards.
+    """Start an application by the ASGI lifespan protocol, yield it, stop it.
 
     Raises:
         RuntimeError: when it does not start or stop, with what it said.
