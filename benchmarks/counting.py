@@ -23,6 +23,7 @@ from benchmarks.variants import ASGIApp, application
 from benchmarks.worker import drive, started_application
 
 COUNTED = 6 * LOADED
+CHUNKS = 8
 
 
 class Instructions:
@@ -77,10 +78,7 @@ async def count(app: ASGIApp, profiled: int) -> dict[str, Any]:
     counter.start()
     await drive(app, COUNTED, LOADED)
     counter.stop()
-    profile = cProfile.Profile()
-    profile.enable()
-    await drive(app, profiled, LOADED)
-    profile.disable()
+    own = await _least_own(app, profiled // CHUNKS) if profiled else {}
     stop.set()
     await asyncio.wait_for(task, 5)
     return {
@@ -88,8 +86,21 @@ async def count(app: ASGIApp, profiled: int) -> dict[str, Any]:
         "c_calls": counter.c_calls.total() / COUNTED,
         "by_function": {name: number / COUNTED for name, number in counter.by_function.items()},
         "by_c_call": {name: number / COUNTED for name, number in counter.c_calls.items()},
-        "own_us": _own(profile, profiled) if profiled else {},
+        "own_us": own,
     }
+
+
+async def _least_own(app: ASGIApp, requests: int) -> dict[str, tuple[float, float]]:
+    """By function, the least of several profiles: a neighbour's load falls on some of them."""
+    least: dict[str, tuple[float, float]] = {}
+    for _ in range(CHUNKS):
+        profile = cProfile.Profile()
+        profile.enable()
+        await drive(app, requests, LOADED)
+        profile.disable()
+        for name, (calls, own) in _own(profile, requests).items():
+            least[name] = (calls, min(own, least.get(name, (calls, own))[1]))
+    return least
 
 
 def _own(profile: cProfile.Profile, profiled: int) -> dict[str, tuple[float, float]]:
