@@ -38,8 +38,12 @@ class Telemetry:
     _records: InMemoryLogRecordExporter
 
     @property
+    def spans(self) -> Sequence[ReadableSpan]:
+        return self._spans.get_finished_spans()
+
+    @property
     def server_spans(self) -> list[ReadableSpan]:
-        return [span for span in self._spans.get_finished_spans() if span.kind is SpanKind.SERVER]
+        return [span for span in self.spans if span.kind is SpanKind.SERVER]
 
     @property
     def metrics(self) -> list[str]:

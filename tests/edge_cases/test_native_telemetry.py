@@ -113,3 +113,16 @@ def test_without_any_telemetry_nothing_of_opentelemetry_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout == "[]"
+
+
+@native
+async def test_probes_and_scrapes_have_no_span(global_telemetry: Telemetry, observe: Observe, lines: Lines) -> None:
+    """What is excluded has no span, no child span and no line; what the application excludes itself stays excluded."""
+    app = application(telemetry={"exclude": lambda scope: scope["path"] == "/items/2"})
+    observe(app, requests={"exclude": ["/healthz", "/metrics", "/sub/*"]})
+    for path in ("/healthz", "/metrics", "/sub/items/1", "/items/2", "/readyz", "/items/1"):
+        assert (await ask(app, path=path)).status == 200
+    assert [span.name for span in global_telemetry.server_spans] == ["GET", "GET /items/{item_id}"]
+    parents = {span.context.span_id for span in global_telemetry.server_spans if span.context}
+    assert {span.parent.span_id for span in global_telemetry.spans if span.parent} <= parents
+    assert [line["path"] for line in lines()] == ["/items/2", "/readyz", "/items/1"]

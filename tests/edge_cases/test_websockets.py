@@ -254,3 +254,13 @@ async def test_the_id_is_visible_inside_a_connection(observe: Observe) -> None:
     observe(app)
     answer = await Socket(app, "/ws", headers=[(b"x-request-id", b"mine")]).run()
     assert answer.messages[1]["text"] == '["mine","mine","mine"]'
+
+
+async def test_an_excluded_path_leaves_nothing(app: FastAPI, observe: Observe, lines: Lines) -> None:
+    """A connection to an excluded path carries the id, and is in no line and no metric."""
+    observe(app, requests={"exclude": ["/ws/*", "/metrics"]})
+    socket = Socket(app, "/ws/1", headers=[(b"x-request-id", b"mine")])
+    socket.leave()
+    answer = await socket.run()
+    assert answer.all("x-request-id") == ["mine"]
+    assert (await counted(app), lines()) == ({}, [])

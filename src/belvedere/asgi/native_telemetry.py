@@ -30,6 +30,24 @@ def switch_off(app: Any, *, metrics: bool = False, logs: bool = False, spans: bo
     return lambda: config.update(before)
 
 
+def leave_out(app: Any, excluded: Callable[[dict[str, Any]], bool]) -> Callable[[], None]:
+    """Have `app` make nothing at all of the requests that are `excluded`, besides those it leaves out by itself."""
+    config: dict[str, Any] | None = getattr(app, "_telemetry", None)
+    if not isinstance(config, dict) or "exclude" not in config:
+        return lambda: None
+    own = config["exclude"]
+
+    def exclude(scope: dict[str, Any]) -> bool:
+        return excluded(scope) or (own is not None and bool(own(scope)))
+
+    def undo() -> None:
+        if config["exclude"] is exclude:
+            config["exclude"] = own
+
+    config["exclude"] = exclude
+    return undo
+
+
 def adopted_span(scope: dict[str, Any]) -> tuple[str, str, bool] | None:
     """Return trace id, span id and sampled flag of the server span that FastAPI made, if it made one."""
     span = getattr(scope.get("fastapi.telemetry"), "span", None)

@@ -87,6 +87,11 @@ class Plan:
         self.observers = tuple(observers)
         self.beginners = tuple(observer for observer in observers if not getattr(observer.begin, "idle", False))
 
+    def leaves_out(self, scope: Scope) -> bool:
+        """Whether a path is kept out of logs, traces and metrics."""
+        path = below_root(scope)
+        return path in self.excluded or path.startswith(self.excluded_prefixes)
+
     def set_headers(self, plain: HeaderList, secure: HeaderList) -> None:
         """Have every response carry `plain`, and over TLS `secure` instead; the application's own win."""
         self.headers = plain

@@ -85,6 +85,7 @@ class RequestPass:
         plan = self.plan
         request = WebSocketExchange(plan, scope, receive, send)
         request.websocket = True
+        request.excluded = plan.leaves_out(scope)
         token = current.set(request)
         try:
             await self.app(scope, request.receive, request.send)

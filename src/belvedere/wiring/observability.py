@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client.registry import REGISTRY, CollectorRegistry
 
 from belvedere.asgi import Attachment, Binder, Lifespan, Plan, has_left
-from belvedere.asgi.native_telemetry import switch_off
+from belvedere.asgi.native_telemetry import leave_out, switch_off
 from belvedere.asgi.routes import templates
 from belvedere.context import RequestContext
 from belvedere.conventions import OWN_LOGGER, Event
@@ -177,13 +177,12 @@ class Observability:
         self._lifespan.before.append(self._starting)
         if self._metrics is not None:
             self._lifespan.started.append(self._metrics.lag.start)
-            self._lifespan.stopped.append(self._metrics.lag.stop)
+            self._lifespan.stopping.append(self._metrics.lag.stop)
         if self._health is not None:
             self._lifespan.started.append(self._health.start)
-            self._lifespan.stopped.append(self._health.stop)
+            self._lifespan.stopping.append(self._health.stop)
         self._lifespan.started.append(self._started)
-        # The last to be told: hooks run in reverse when the application stops.
-        self._lifespan.stopped.insert(0, self._stopped)
+        self._lifespan.stopped.append(self._stopped)
 
     def _find_yielded(self) -> None:
         """Find out for which paths the application has a route of its own: there, ours is not served."""
@@ -205,10 +204,14 @@ class Observability:
     def _adopt(self, app: Any) -> Callable[[], None]:
         """Prepare an application that requests reach: the observed one, and each that is mounted below it."""
         native = switch_off(app, metrics=self._metrics is not None, logs=self._logs is not None)
+        # What a mounted application is asked has passed the observed one.
+        left_out = leave_out(app, self._plan.leaves_out) if app is self._app else None
         document = self._problems.document(app)
 
         def undo() -> None:
             native()
+            if left_out is not None:
+                left_out()
             document()
 
         return undo
