@@ -14,31 +14,14 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 
 from belvedere import failures
 from belvedere.asgi import routes
-from belvedere.asgi.endings import has_left, only_one
 from belvedere.asgi.foreign_spans import Adopter, makes_spans
 from belvedere.asgi.native_telemetry import switch_off
 from belvedere.asgi.plan import Plan
+from belvedere.asgi.recorder import is_recorded, record
 from belvedere.asgi.request_pass import RequestPass
-from belvedere.context import SCOPE_KEY, RequestContext
 
 Handlers = dict[Any, Callable[..., Any]]
 """Exception class or status to handler, as Starlette keeps them."""
-
-
-class Recorder:
-    """Just inside Starlette's error middleware: notes the exception that it will only raise on after it has answered."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await self.app(scope, receive, send)
-        except Exception as error:
-            request: RequestContext | None = scope.get(SCOPE_KEY)
-            if request is not None and not has_left(request, error):
-                request.exception = only_one(error)
-            raise
 
 
 class Attachment:
@@ -157,12 +140,12 @@ class Attachment:
         return before
 
     def _enter(self, app: Any, stack: Any) -> None:
-        """Put a recorder inside the error middleware of a built stack, and have errors keep their shape in debug mode."""
+        """Have the error middleware of a built stack note exceptions, and errors keep their shape in debug mode."""
         errors = [layer for layer in _layers(stack) if isinstance(layer, ServerErrorMiddleware)]
-        if not errors or isinstance(errors[-1].app, Recorder):
+        if not errors or is_recorded(errors[-1]):
             return
         # An instrumentation may have put one error middleware around another: the inner one answers.
-        self._change(errors[-1], "app", Recorder(errors[-1].app))
+        self._undo.append(record(errors[-1], errors[-1].handler or self.handlers.get(Exception)))
         if self.handlers:
             for layer in errors:
                 self._change(layer, "debug", False)
@@ -180,11 +163,7 @@ class Attachment:
 
     def _furnish(self, stack: Any) -> None:
         """Put our handlers into a stack that was built before we came."""
-        errors = _find(stack, ServerErrorMiddleware)
         exceptions = _find(stack, ExceptionMiddleware)
-        if errors is not None and errors.handler is None and Exception in self.handlers:
-            errors.handler = self.handlers[Exception]
-            self._undo.append(lambda: setattr(errors, "handler", None))
         if exceptions is None:
             return
         own: Handlers = exceptions._exception_handlers

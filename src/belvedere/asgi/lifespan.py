@@ -12,43 +12,47 @@ Hook = Callable[[], Awaitable[None]]
 
 
 class Lifespan:
-    """Follows an application's lifespan: `before` it starts, once it has `started`, once it has `stopped`.
+    """Follows an application's lifespan.
 
-    A failure of ours is contained: the application starts and stops as it would without.
+    `before` runs before the application starts, `started` once it has, `stopping` before it stops (what it opened is still
+    there), `stopped` once it has. A failure of ours is contained: the application starts and stops as it would without.
     """
 
     def __init__(self) -> None:
         self.before: list[Hook] = []
         self.started: list[Hook] = []
+        self.stopping: list[Hook] = []
         self.stopped: list[Hook] = []
-        self.complete = False
 
     async def __call__(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
-        ran = False
+        left: list[Hook] = []
+
+        async def receive_() -> Message:
+            message: Message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await _run(left, until=len(self.stopped))
+            return message
 
         async def send_(message: Message) -> None:
-            nonlocal ran
             if message["type"] == "lifespan.startup.complete":
-                ran = self.complete = True
-                await _run(self.started)
-            elif message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"} and ran:
-                ran = self.complete = False
-                await _run(reversed(self.stopped))
+                left.extend([*self.stopped, *self.stopping])
+                await _run([*reversed(self.started)])
+            elif message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+                await _run(left)
             await send(message)
 
-        await _run(self.before)
+        await _run([*reversed(self.before)])
         try:
-            await app(scope, receive, send_)
+            await app(scope, receive_, send_)
         finally:
-            if ran:
-                # Cancelled or broken while it ran: what was started is stopped all the same.
-                self.complete = False
-                await _run(reversed(self.stopped))
+            # Cancelled or broken while it ran: what was started is stopped all the same.
+            await _run(left)
 
 
-async def _run(hooks: Any) -> None:
-    for hook in list(hooks):
+async def _run(hooks: list[Hook], until: int = 0) -> None:
+    """Run hooks from the last on, taking each off, until so many are left."""
+    while len(hooks) > until:
         try:
-            await hook()
-        except Exception as error:  # noqa: BLE001 - the application starts and stops without us
+            await hooks.pop()()
+        except Exception as error:
             failures.contain("lifespan", error)

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
+from belvedere import failures
 from belvedere.context import SCOPE_KEY, RequestContext
 
 Scope = dict[str, Any]
@@ -35,8 +36,12 @@ def _note_route(route: Any, scope: Scope) -> None:
             taken = effective
     request.route = taken
     request.route_scope = scope
-    # Somebody's own kind of route may have a path and no format.
-    request.endpoint = request.mount + str(getattr(taken, "path_format", None) or getattr(taken, "path", ""))
+    try:
+        template = taken.path_format
+    except AttributeError:
+        # Somebody's own kind of route may have a path and no format.
+        template = str(getattr(taken, "path", ""))
+    request.endpoint = request.mount + template if request.mount else template
     on_route = request.plan.on_route
     if on_route is not None:
         on_route(request, scope)
@@ -55,7 +60,10 @@ def _note_mount(mount: Any, scope: Scope) -> None:
 
 def _noting(note: Callable[[Any, Scope], None], original: Handle) -> Handle:
     def handle(self: Any, scope: Scope, receive: Any, send: Any) -> Awaitable[None]:
-        note(self, scope)
+        try:
+            note(self, scope)
+        except Exception as error:
+            failures.contain("requests", error)
         return original(self, scope, receive, send)
 
     return handle

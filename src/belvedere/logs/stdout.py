@@ -48,9 +48,15 @@ class Stdout:
         self._identity: tuple[int, int] | None = None
         self._checked = 0.0
 
-    def write(self, lines: list[bytes]) -> None:
-        """Write lines, and whatever waited for the reader before them; those that have to go are counted."""
-        self.dropped += self.sink().write(lines)
+    def write(self, lines: list[bytes]) -> bool:
+        """Write lines, and whatever waited for the reader before them; return whether all of it is out.
+
+        Lines that have to go are counted.
+        """
+        sink = self.sink()
+        dropped = sink.write(lines)
+        self.dropped += dropped
+        return not dropped and not sink.blocked
 
     def wait(self, seconds: float) -> None:
         """Wait for the reader to take what is kept for it."""

@@ -113,7 +113,9 @@ class Writer:
                 if copied:
                     self._file.write(b"".join(copied))
             if lines or stdout.blocked:
-                stdout.write(lines)
+                if stdout.write(lines) and self._told == stdout.dropped and not self._lines:
+                    # Nearly always: all of it is out, and there is nothing to tell.
+                    return
                 if wait and stdout.blocked:
                     stdout.wait(wait)
             if stdout.blocked:
@@ -128,14 +130,12 @@ class Writer:
         """Have the loop tell when the reader reads again."""
         loop = _running_loop()
         descriptor = self._stdout.watched
-        if descriptor is None:
-            return
         if loop is None:
             # A thread of its own: the loop that logged last comes back to it.
             if self._watching is None and self._loop is not None and self._loop.is_running():
                 self._loop.call_soon_threadsafe(self._turn)
             return
-        if self._watching == (loop, descriptor):
+        if descriptor is None or self._watching == (loop, descriptor):
             return
         self._unwatch()
         try:

@@ -57,7 +57,7 @@ class Host(Protocol):
         """Have `call` run when the application has started."""
 
     def on_stop(self, call: Callable[[], Awaitable[None]]) -> None:
-        """Have `call` run when the application stops."""
+        """Have `call` run when the application is about to stop, while what it opened is still there."""
 
 
 @runtime_checkable

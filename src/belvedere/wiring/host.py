@@ -69,4 +69,4 @@ class AppHost:
         self._lifespan.started.append(call)
 
     def on_stop(self, call: Callable[[], Awaitable[None]]) -> None:
-        self._lifespan.stopped.append(call)
+        self._lifespan.stopping.append(call)
