@@ -25,7 +25,7 @@ from belvedere.logs import output as outputs
 from belvedere.logs.file import LogFile
 from belvedere.logs.sinks import BACKLOG, PIECE, Blocking, NonBlocking, Polled, Text
 from belvedere.logs.stdout import Stdout
-from belvedere.logs.writer import TURN_BYTES, Writer
+from belvedere.logs.writer import TURN_BYTES, Writer, _forget_all
 from tests.logs.conftest import Start
 from tests.logs.lines import line, parsed
 
@@ -417,6 +417,76 @@ def test_the_count_of_dropped_lines_is_a_line(start: Start, monkeypatch: pytest.
     assert parsed(active.writer.notice(7)) == [line("warning", "belvedere", "log_lines_dropped", dropped=7)]
     monkeypatch.setattr(active.writer._stdout, "dropped", 3)
     assert logs.dropped == 3
+
+
+async def test_a_loop_that_cannot_watch_is_no_harm(pipe: Pipe, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the loop cannot tell of room in the pipe, the next line finds out."""
+
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_writer", refuse)
+    filling = fill(pipe)
+    writer.write(b"1\n")
+    await turn()
+    assert pipe.read() == filling
+    writer.write(b"2\n")
+    await turn()
+    assert pipe.read() == b"1\n2\n"
+
+
+async def test_loops_take_over_from_each_other(pipe: Pipe, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop that logged last waits for the reader, and none any more once the writer is closed."""
+    monkeypatch.setattr("belvedere.logs.writer.WAIT", 0.01)
+
+    async def log() -> None:
+        writer.write(b"2\n")
+        await turn()
+
+    fill(pipe)
+    writer.write(b"1\n")
+    await turn()
+    await asyncio.to_thread(asyncio.run, log())
+    writer.write(b"3\n")
+    await turn()
+    await asyncio.to_thread(writer.close)
+    await turn()
+    assert writer.dropped == 3
+
+
+async def test_closing_in_the_loop_stops_waiting(pipe: Pipe, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody reads within a moment is lost, and counted."""
+    monkeypatch.setattr("belvedere.logs.writer.WAIT", 0.01)
+    fill(pipe)
+    writer.write(b"1\n")
+    await turn()
+    writer.close()
+    assert writer.dropped == 1
+
+
+def test_a_failure_of_the_writer_is_contained(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in writing, who logs does not learn of it."""
+
+    def fail(*_: object) -> bool:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Stdout, "write", fail)
+    writer.write(b"lost\n")
+    assert failures.counts == {"logs": 1}
+
+
+async def test_what_was_collected_can_be_forgotten(pipe: Pipe, writer: Writer) -> None:
+    """As a forked child does: nothing of it is written, neither what waits for the turn nor for the reader."""
+    filling = fill(pipe)
+    writer.write(b"for the reader\n")
+    await turn()
+    writer.write(b"for the turn\n")
+    _forget_all()
+    writer.write(b"own\n")
+    writer.flush()
+    assert pipe.read() == filling
+    writer.flush()
+    assert pipe.read() == b"own\n"
 
 
 # What stdout may be.
