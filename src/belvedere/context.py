@@ -1,7 +1,8 @@
 """What is known about the request that is being served, wherever the code that asks may run.
 
-One mutable `RequestContext` per request lives in one context variable and in the ASGI scope, so that copies of the scope,
-worker threads, tasks and exception handlers all see the same object: what an endpoint binds, the access line shows.
+One mutable `RequestContext` per request lives in one context variable and in the ASGI scope, so that copies of the
+scope, worker threads, tasks and exception handlers all see the same object: what an endpoint binds, the access line
+shows.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextvars import ContextVar, Token
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,7 +99,8 @@ class RequestContext:
     def let_go(self) -> None:
         """Forget what is of no use once the request is over.
 
-        The scope refers back to this object, and so does a traceback: cycles, which only the garbage collector would free.
+        The scope refers back to this object, and so does a traceback: cycles, which only the garbage collector would
+        free.
         """
         self.scope = self.route_scope = _OVER
         self.route = None
@@ -116,7 +118,8 @@ _job_id: ContextVar[str | None] = ContextVar("belvedere_job_id", default=None)
 
 
 def valid_id(value: bytes) -> bool:
-    """Whether a caller's id may be kept: 1 to 128 of `A-Z a-z 0-9 . _ ~ : / + = @ -`, safe in headers, logs and queries."""
+    """Whether a caller's id may be kept: 1 to 128 of `A-Z a-z 0-9 . _ ~ : / + = @ -`, safe in headers, logs and
+    queries."""
     return 0 < len(value) <= _ID_LENGTH and not value.translate(None, _ID_BYTES)
 
 
@@ -170,7 +173,7 @@ class LogContext:
         self._added = fields
         self._tokens: list[Token[Mapping[str, Any]]] = []
 
-    def __enter__(self) -> LogContext:
+    def __enter__(self) -> Self:
         self._tokens.append(_fields.set({**_fields.get(), **self._added}))
         return self
 

@@ -56,7 +56,9 @@ WEBSOCKET_ACTIVE: Final = MetricName(
 )
 
 # Belvedere's own.
-CHECK_UP: Final = MetricName("belvedere_check_up", "gauge", "1 if the health check passed last time, else 0.", ("check",))
+CHECK_UP: Final = MetricName(
+    "belvedere_check_up", "gauge", "1 if the health check passed last time, else 0.", ("check",)
+)
 CHECK_DURATION: Final = MetricName(
     "belvedere_check_duration_seconds", "histogram", "Time that a health check took.", ("check",)
 )
@@ -73,7 +75,10 @@ SERIES_FOLDED: Final = MetricName(
     ("metric",),
 )
 INTERNAL_ERRORS: Final = MetricName(
-    "belvedere_internal_errors_total", "counter", "Failures inside Belvedere that were kept from the application.", ("feature",)
+    "belvedere_internal_errors_total",
+    "counter",
+    "Failures inside Belvedere that were kept from the application.",
+    ("feature",),
 )
 LINES_DROPPED: Final = MetricName(
     "belvedere_log_lines_dropped_total", "counter", "Log lines dropped because nobody read them fast enough."

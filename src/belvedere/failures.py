@@ -1,4 +1,5 @@
-"""Belvedere's own failures: caught where they happen, counted by feature, logged once a minute, never the application's."""
+"""Belvedere's own failures: caught where they happen, counted by feature, logged once a minute, never the
+application's."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def contain(feature: str, error: BaseException, now: float | None = None) -> Non
             exc_info=(type(error), error, error.__traceback__),
             extra={"feature": feature, "total": counts[feature]},
         )
-    except Exception:  # noqa: BLE001 - a broken handler of the application must not reach the request through us
+    except Exception:
         counts["logs"] += 1
     finally:
         _reporting.active = False

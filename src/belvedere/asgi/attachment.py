@@ -1,7 +1,8 @@
 """How the pass gets around an application, and off it again.
 
-`build_middleware_stack` is wrapped on the instance, so that the pass is outside every middleware, also of those added later.
-The application's own attributes stay as they are: handlers are lent for the moment in which the stack is built.
+`build_middleware_stack` is wrapped on the instance, so that the pass is outside every middleware, also of those added
+later. The application's own attributes stay as they are: handlers are lent for the moment in which the stack is
+built.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ class Attachment:
     """
 
     def __init__(
-        self, app: Any, plan: Plan, handlers: Handlers, on_adopt: Callable[[Any], Callable[[], None]] = lambda _: lambda: None
+        self,
+        app: Any,
+        plan: Plan,
+        handlers: Handlers,
+        on_adopt: Callable[[Any], Callable[[], None]] = lambda _: lambda: None,
     ) -> None:
         self.app = app
         self.plan = plan
@@ -61,7 +66,7 @@ class Attachment:
         return self.app.middleware_stack is None or self.app.middleware_stack is self._top
 
     def remove(self) -> None:
-        """Take everything off again; where somebody wrapped us meanwhile, the pass stays and lets everything through."""
+        """Take everything off again; a pass that somebody wrapped meanwhile stays, and lets everything through."""
         self.plan.active = False
         while self._undo:
             self._undo.pop()()

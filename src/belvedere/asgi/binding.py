@@ -12,8 +12,8 @@ from belvedere.context import RequestContext, valid_id
 class Binder:
     """Binds each name to its first source that holds a valid value (as a request id has to be).
 
-    Headers and the query are known when a request begins, so that a 404 has them too; parameters of the path once a route
-    has taken it. `from_path` therefore comes second, and wins only where the path stands before what was found.
+    Headers and the query are known when a request begins, so that a 404 has them too; parameters of the path once a
+    route has taken it. `from_path` therefore comes second, and wins only where the path stands before what was found.
 
     Args:
         sources: name to sources in order, each `path:NAME`, `header:NAME` or `query:NAME`.
@@ -48,5 +48,6 @@ def _value(request: RequestContext, kind: str, key: str, path: Mapping[str, Any]
         header = request.headers.get(key.lower().encode("latin-1"))
         return None if header is None else header.decode("latin-1")
     if kind == "query":
-        return next((value for name, value in parse_qsl(request.scope.get("query_string", b"").decode("latin-1")) if name == key), None)
+        query = parse_qsl(request.scope.get("query_string", b"").decode("latin-1"))
+        return next((value for name, value in query if name == key), None)
     return None if path is None or key not in path else str(path[key])

@@ -20,8 +20,8 @@ _PLAIN: Final = frozenset({"http", "ws", None})
 class Exchange(RequestContext):
     """A `RequestContext` that stands between application and server.
 
-    It is one object with the context, and its methods are what the application is given: closures over as many variables
-    cost more.
+    It is one object with the context, and its methods are what the application is given: closures over as many
+    variables cost more.
     """
 
     __slots__ = ("answered", "channel_in", "channel_out", "ended", "length", "trailers")
@@ -41,7 +41,8 @@ class Exchange(RequestContext):
         self.path = scope["path"]
         self.endpoint = UNMATCHED
         self.mount = ""
-        self.span_id = self.bound = self.route = self.route_scope = self.exception = self.length = None
+        self.span_id = self.bound = self.route = self.route_scope = self.exception = None
+        self.length: bytes | None = None
         self.answered = self.ended = self.trailers = self.excluded = self.disconnected = self.websocket = False
         self.status = self.request_bytes = self.response_bytes = 0
         self.sampled = True
@@ -146,8 +147,8 @@ class HttpExchange(Exchange):
             self.answered = True
             self.trailers = message.get("trailers", False)
             # uvicorn knows that the client has left, and drops what is then sent without saying so.
-            gone = self.disconnected or getattr(getattr(self.channel_out, "__self__", None), "disconnected", False) is True
-            self.status = CLIENT_CLOSED_REQUEST if gone else message["status"]
+            gone = getattr(getattr(self.channel_out, "__self__", None), "disconnected", False) is True
+            self.status = CLIENT_CLOSED_REQUEST if gone or self.disconnected else message["status"]
             message = self.with_headers(message)
         elif kind == "http.response.trailers":
             last = not message.get("more_trailers", False)

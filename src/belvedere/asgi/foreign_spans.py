@@ -1,7 +1,7 @@
 """Server spans that others make inside the pass: their ids become the request's, and nobody makes a second one.
 
-`opentelemetry-instrumentation-fastapi` (and logfire, which uses it) and Starlette's own middleware sit between the pass and the
-application, so that their span is not there yet when the pass opens a request.
+`opentelemetry-instrumentation-fastapi` (and logfire, which uses it) and Starlette's own middleware sit between the
+pass and the application, so that their span is not there yet when the pass opens a request.
 """
 
 from __future__ import annotations

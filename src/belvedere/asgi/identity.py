@@ -48,14 +48,16 @@ def callers_id(headers: Headers, raw: RawHeaders, name: bytes) -> str | None:
 def parse_traceparent(headers: Headers, raw: RawHeaders) -> tuple[str, str, bool] | None:
     """Return trace id, parent's span id and the sampled flag of a valid `traceparent`, else `None`.
 
-    W3C Trace Context, level 2, section 3.2: lower-case hex, no id of zeros alone, version `ff` invalid; later versions may
-    append fields.
+    W3C Trace Context, level 2, section 3.2: lower-case hex, no id of zeros alone, version `ff` invalid; later
+    versions may append fields.
     """
     value = headers.get(b"traceparent")
     if value is None or len(value) < 55 or occurs_twice(headers, raw, b"traceparent"):
         return None
     version, trace_id, span_id, flags = value[:2], value[3:35], value[36:52], value[53:55]
-    if value[2:3] + value[35:36] + value[52:53] != b"---" or (version + trace_id + span_id + flags).translate(None, _HEX):
+    if value[2:3] + value[35:36] + value[52:53] != b"---":
+        return None
+    if (version + trace_id + span_id + flags).translate(None, _HEX):
         return None
     if version == b"ff" or (len(value) > 55 and (version == b"00" or value[55:56] != b"-")):
         return None

@@ -14,8 +14,9 @@ Hook = Callable[[], Awaitable[None]]
 class Lifespan:
     """Follows an application's lifespan.
 
-    `before` runs before the application starts, `started` once it has, `stopping` before it stops (what it opened is still
-    there), `stopped` once it has. A failure of ours is contained: the application starts and stops as it would without.
+    `before` runs before the application starts, `started` once it has, `stopping` before it stops (what it opened is
+    still there), `stopped` once it has. A failure of ours is contained: the application starts and stops as it would
+    without.
     """
 
     def __init__(self) -> None:

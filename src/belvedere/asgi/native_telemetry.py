@@ -1,8 +1,8 @@
 """FastAPI's own telemetry (0.142 and later): never a second copy of what Belvedere makes.
 
-FastAPI makes spans, metrics and log records as soon as global OpenTelemetry providers exist. Belvedere makes metrics and log
-lines itself, so those of FastAPI are switched off, unless a provider was given to `FastAPI(telemetry=…)` for them by name.
-The span is adopted: its trace and span id become the request's.
+FastAPI makes spans, metrics and log records as soon as global OpenTelemetry providers exist. Belvedere makes metrics
+and log lines itself, so those of FastAPI are switched off, unless a provider was given to `FastAPI(telemetry=…)` for
+them by name. The span is adopted: its trace and span id become the request's.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ class Plan:
     """The decisions that all requests of an application share.
 
     `served` maps a path to what answers there in place of the application. `answer_failure` sends the 500 where the
-    application left none. `failed` is told of each exception that is raised on. `on_route` and `on_mount` are told of the
-    route and the application that took a request, `on_build` that the middleware is being put together.
+    application left none. `failed` is told of each exception that is raised on. `on_route` and `on_mount` are told of
+    the route and the application that took a request, `on_build` that the middleware is being put together.
 
     Args:
         header: the request id's, in any case.
@@ -98,7 +98,9 @@ class Plan:
         self.secure_headers = secure
         own = {name for name, _ in [*plain, *secure, (self.header, b"")]}
         # ASGI says lower case; a hand-written application may not.
-        self.own_names = frozenset(own | {self.spelled} | {name.title() for name in own} | {name.upper() for name in own})
+        self.own_names = frozenset(
+            own | {self.spelled} | {name.title() for name in own} | {name.upper() for name in own}
+        )
 
 
 def idle(begin: Callable[..., None]) -> Callable[..., None]:

@@ -1,13 +1,14 @@
 """The one ASGI pass: each request crosses Belvedere here, once.
 
-It sits outside every middleware of the application and owns the id, the context and the outcome. A feature is an observer
-that it calls; no feature wraps the application again. Everything on this page runs per request: what could be computed before
-is in the `Plan`.
+It sits outside every middleware of the application and owns the id, the context and the outcome. A feature is an
+observer that it calls; no feature wraps the application again. Everything on this page runs per request: what could
+be computed before is in the `Plan`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
+
 from belvedere.asgi.endings import has_left, only_one
 from belvedere.asgi.exchange import HttpExchange, WebSocketExchange
 from belvedere.asgi.plan import ASGIApp, Plan, Receive, Scope, Send, below_root
@@ -36,7 +37,7 @@ class RequestPass:
             return plan.lifespan(self.app, scope, receive, send)
         return self.app(scope, receive, send)
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - a call more costs each request
         plan = self.plan
         app = self.app
         request = HttpExchange(plan, scope, receive, send)
@@ -102,4 +103,3 @@ class RequestPass:
             request.finish()
             request.let_go()
             give_back(current, token)
-

@@ -1,8 +1,9 @@
 """Which route took a request, told by the routes themselves as they handle it.
 
-The scope alone does not tell: plain routes leave nothing in it, mounts leave values where names are needed, and a middleware
-that copies the scope keeps what is written later from those outside. So `handle` of Starlette's and FastAPI's routes is wrapped
-at class level, once per process and counted; each wrap notes the full template in the `RequestContext` that the scope carries.
+The scope alone does not tell: plain routes leave nothing in it, mounts leave values where names are needed, and a
+middleware that copies the scope keeps what is written later from those outside. So `handle` of Starlette's and
+FastAPI's routes is wrapped at class level, once per process and counted; each wrap notes the full template in the
+`RequestContext` that the scope carries.
 """
 
 from __future__ import annotations
@@ -75,11 +76,16 @@ def hook() -> None:
     _users += 1
     if _users > 1:
         return
-    for kind, note in ((Mount, _note_mount), (Route, _note_route), (WebSocketRoute, _note_route), (APIRoute, _note_route)):
+    for kind, note in (
+        (Mount, _note_mount),
+        (Route, _note_route),
+        (WebSocketRoute, _note_route),
+        (APIRoute, _note_route),
+    ):
         if "handle" in kind.__dict__:
             original = kind.__dict__["handle"]
             _originals.append((kind, original))
-            kind.handle = _noting(note, original)  # type: ignore[attr-defined]
+            setattr(kind, "handle", _noting(note, original))  # noqa: B010 - a method, to a type checker, cannot be set
 
 
 def unhook() -> None:
@@ -89,7 +95,7 @@ def unhook() -> None:
     if _users == 0:
         while _originals:
             kind, original = _originals.pop()
-            kind.handle = original  # type: ignore[method-assign]
+            setattr(kind, "handle", original)  # noqa: B010 - as above
 
 
 def templates(app: Any) -> Iterator[tuple[str, frozenset[str], Any]]:
@@ -115,7 +121,7 @@ def _templates(routes: Any, prefix: str) -> Iterator[tuple[str, frozenset[str], 
 
 def _effective(routes: Any) -> Any:
     try:
-        from fastapi.routing import iter_route_contexts  # noqa: PLC0415 - absent before FastAPI 0.137
+        from fastapi.routing import iter_route_contexts
     except ImportError:
         return routes
     return iter_route_contexts(routes)

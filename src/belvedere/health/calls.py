@@ -85,7 +85,7 @@ class Call:
     async def _run(self) -> Any:
         """Return what the check returned, or what it raised: `SystemExit` in a task would stop the loop."""
         try:
-            result = await self._check.call() if self._on_loop else await self._in_thread()  # type: ignore[misc]
+            result = await self._check.call() if self._on_loop else await self._in_thread()
             return await result if inspect.isawaitable(result) else result
         except (asyncio.CancelledError, GeneratorExit):
             raise

@@ -41,20 +41,20 @@ class Check:
         probes: Iterable[Probe] = ("ready", "detailed"),
         message: str | None = None,
     ) -> None:
-        if not isinstance(name, str) or not name:
+        if not name or type(name) is not str:
             raise ValueError("a check needs a name, such as Check('database', ping)")
         if not callable(call):
             raise TypeError(f"check {name!r}: {call!r} cannot be called; give the function itself, sync or async")
-        if isinstance(probes, str):
-            probes = (probes,)
         self.name = name
         self.call = call
         self.critical = critical
         self.timeout = timeout
-        self.probes = tuple(probes)
+        self.probes: tuple[str, ...] = (probes,) if isinstance(probes, str) else tuple(probes)
         self.message = message or f"{name[:1].upper()}{name[1:]} check failed"
         if unknown := [probe for probe in self.probes if probe not in _PROBES]:
-            raise ValueError(f"check {name!r}: no probe is called {unknown[0]!r}; there are ready, detailed and startup")
+            raise ValueError(
+                f"check {name!r}: no probe is called {unknown[0]!r}; there are ready, detailed and startup"
+            )
         if timeout is not None and not timeout > 0:
             raise ValueError(f"check {name!r}: a time-out is a number of seconds above 0, not {timeout!r}")
 

@@ -29,7 +29,7 @@ class SLO:
     def __init__(
         self, name: str, *, objective: float, latency: float | None = None, routes: Iterable[str] = ()
     ) -> None:
-        if not isinstance(name, str) or not name:
+        if not name or type(name) is not str:
             raise ValueError("an objective needs a name, such as SLO('search', objective=99.5)")
         if not 0 < objective < 100:
             raise ValueError(f"SLO {name!r}: the objective is a percentage between 0 and 100, not {objective!r}")

@@ -14,7 +14,8 @@ from belvedere.settings import Settings
 class Observer(Protocol):
     """A feature that watches requests: called once when one begins and once when its last byte has been sent.
 
-    Both are called on the event loop, must not block, and may raise: what they raise is counted and kept from the request.
+    Both are called on the event loop, must not block, and may raise: what they raise is counted and kept from the
+    request.
     """
 
     feature: str

@@ -1,6 +1,8 @@
-"""What can be set, feature by feature: by code, by `BELVEDERE_*`, by the variables that the ecosystem knows, by default.
+"""What can be set, feature by feature: by code, by `BELVEDERE_*`, by the variables that the ecosystem knows, by
+default.
 
-The earlier of these wins. A feature is off when its field is `None` (`Settings(headers=None)`, `BELVEDERE_HEADERS=null`).
+The earlier of these wins. A feature is off when its field is `None` (`Settings(headers=None)`,
+`BELVEDERE_HEADERS=null`).
 """
 
 from __future__ import annotations
@@ -103,7 +105,9 @@ def _message(error: ValidationError) -> str:
     # Pydantic's own text shows each input, which may be a token.
     lines = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
-        place = [str(part) for part in problem["loc"] if not str(part).startswith(("function-", "is-instance", "literal["))]
+        place = [
+            str(part) for part in problem["loc"] if not str(part).startswith(("function-", "is-instance", "literal["))
+        ]
         variable = PREFIX + DELIMITER.join(part.upper() for part in place[:2])
         lines.append(f"  {'.'.join(place) or 'settings'} ({variable}): {problem['msg'].removeprefix('Value error, ')}")
     return "Belvedere cannot start, its settings are wrong:\n" + "\n".join(dict.fromkeys(lines))

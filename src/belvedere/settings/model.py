@@ -94,7 +94,8 @@ class RequestSettings(Group):
     trusted_proxies: Networks = ()
     """Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; `0.0.0.0/0` and `::/0` are everybody."""
     exclude: Names | None = None
-    """Paths kept out of logs, traces and HTTP metrics alike, a final `*` standing for any rest; by default probes and metrics."""
+    """Paths kept out of logs, traces and HTTP metrics alike, a final `*` standing for any rest; by default probes and
+    metrics."""
     bind: dict[str, Names] = Field(default_factory=dict)
     """Context taken from the request: name to sources in order, each `path:NAME`, `header:NAME` or `query:NAME`."""
 
@@ -167,7 +168,8 @@ class MetricSettings(Group):
     constant_labels: dict[str, str] = Field(default_factory=dict)
     """Labels that every HTTP metric carries."""
     context_labels: dict[str, int] = Field(default_factory=dict)
-    """Labels of HTTP metrics that are filled from bound context, each with its bound of values; a list means 100 each."""
+    """Labels of HTTP metrics that are filled from bound context, each with its bound of values; a list means 100
+    each."""
     duration_status: bool = False
     """Whether the duration histogram has the label `status` as well."""
 
@@ -255,7 +257,6 @@ class HealthSettings(Group):
     """Seconds between runs of all checks without a probe, for their metrics; 0 is never."""
     drain: float | None = Field(None, ge=0)
     """Seconds of serving on after SIGTERM while readiness says 503; 5, and 0 in the environment `local`."""
-
 
     @model_validator(mode="after")
     def _own_paths(self) -> HealthSettings:

@@ -19,7 +19,7 @@ class Finding(TypedDict):
 
 _NO_PORT: Finding = {
     "feature": "metrics",
-    "finding": "metrics.port is set, and this version serves metrics on the service's own port alone: they are not served",
+    "finding": "metrics.port is set, and this version has no port for them: they are not served",
     "remedy": "leave metrics.port out, and protect metrics.path by metrics.token or metrics.allow",
 }
 

@@ -42,7 +42,9 @@ class Observability:
         self._log = get_logger(OWN_LOGGER) if self._logs else None
         self._health = Health(settings, self._log) if settings.health else None
         self._problems = Problems(settings, self._log)
-        self._metrics = Metrics(settings.metrics, settings.requests, registry, self._dropped) if settings.metrics else None
+        self._metrics = (
+            Metrics(settings.metrics, settings.requests, registry, self._dropped) if settings.metrics else None
+        )
         self._host = AppHost(settings, plan, self._lifespan, self._metrics, self._health)
         self._plan_requests()
         self._plan_observers()
@@ -93,18 +95,19 @@ class Observability:
         return describe(
             self.settings,
             self._app,
-            self._logs,
-            self._metrics,
-            self._health,
-            self._attachment,
-            self._yielded,
-            self._parts,
+            logs=self._logs,
+            metrics=self._metrics,
+            health=self._health,
+            attachment=self._attachment,
+            yielded=self._yielded,
+            parts=self._parts,
         )
 
     def catalogue(self) -> dict[str, Any]:
         """Return what the application shows to the world, as plain data that JSON can hold.
 
-        Metrics with labels and buckets, routes, probes, checks, SLOs and features: what dashboards and rules are made from.
+        Metrics with labels and buckets, routes, probes, checks, SLOs and features: what dashboards and rules are made
+        from.
         """
         health = self._health.describe() if self._health else {"probes": [], "checks": []}
         return {
@@ -273,7 +276,9 @@ def observe(
         SettingsError: naming every bad setting.
     """
     if not hasattr(app, "build_middleware_stack") or not hasattr(app, "exception_handlers"):
-        raise TypeError(f"observe takes a FastAPI or Starlette application, not {type(app).__name__}: call it on the app itself")
+        raise TypeError(
+            f"observe takes a FastAPI or Starlette application, not {type(app).__name__}: call it on the app itself"
+        )
     known = getattr(app.state, _STATE, None)
     observability = known if isinstance(known, Observability) else Observability(app, settings or Settings(), registry)
     try:

@@ -31,6 +31,7 @@ _SWITCHED_OFF: Row = {"state": "off", "why": "switched off by the settings"}
 def describe(
     settings: Settings,
     app: Any,
+    *,
     logs: Logs | None,
     metrics: Metrics | None,
     health: Health | None,
