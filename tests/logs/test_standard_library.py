@@ -15,7 +15,7 @@ import pytest
 from belvedere.logs import Logs, mark_reported
 from belvedere.settings import Settings
 from tests.logs.conftest import Start
-from tests.logs.lines import Line, line
+from tests.logs.lines import Line, line, parsed
 
 Lines = Callable[[], list[Line]]
 
@@ -367,6 +367,50 @@ def test_a_server_does_not_report_an_exception_again(start: Start, lines: Lines)
     assert [item["event"] for item in written] == [
         *["Exception in ASGI application"] * 3,
         *("without", "the application says"),
+    ]
+
+
+def test_the_text_of_a_reported_exception_is_recognised(start: Start, lines: Lines) -> None:
+    """granian logs a traceback as text: it is dropped as well, and other tracebacks and texts are not."""
+
+    class NamelessError(Exception):
+        def __getattribute__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    start()
+    mark_reported(ValueError("told\nin two lines"))
+    mark_reported(NamelessError())
+    log = logging.getLogger("_granian.utils")
+    trace = "Application callable raised an exception\nTraceback (most recent call last):\n  File ...\nValueError: "
+    for text in (f"{trace}told\nin two lines\n", f"{trace}untold", "ValueError: told\nin two lines"):
+        log.error(text)
+    logging.getLogger("app").error("%stold\nin two lines", trace)
+    assert [(item["logger"], item["event"]) for item in lines()] == [
+        ("_granian.utils", f"{trace}untold"),
+        ("_granian.utils", "ValueError: told\nin two lines"),
+        ("app", f"{trace}told\nin two lines"),
+    ]
+
+
+def test_a_server_that_configures_itself_late_is_taken_over_when_it_logs(
+    start: Start, lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """hypercorn makes its loggers with its first line: from then on, they are like those of other servers."""
+    logs = start()
+    logs.reassert()
+    error, access = logging.getLogger("hypercorn.error"), logging.getLogger("hypercorn.access")
+    error.handlers, access.handlers = [console(sys.stderr)], [console()]
+    error.setLevel(logging.INFO)
+    access.setLevel(logging.INFO)
+    access.propagate = False
+    error.info("Running on http://127.0.0.1:8000 (CTRL + C to quit)")
+    error.info("second")
+    access.info("GET / 200")
+    captured = capsys.readouterr()
+    assert captured.err == "Running on http://127.0.0.1:8000 (CTRL + C to quit)\n"
+    assert parsed(captured.out) == [
+        line("info", "hypercorn.error", "Running on http://127.0.0.1:8000 (CTRL + C to quit)"),
+        line("info", "hypercorn.error", "second"),
     ]
 
 

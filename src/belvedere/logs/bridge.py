@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 from belvedere.logs import output
 from belvedere.logs.serialise import as_text
-from belvedere.logs.servers import ACCESS_LOGGERS, is_server, reported
+from belvedere.logs.servers import ACCESS_LOGGERS, is_server, reported, tells_reported
 
 RECORD_KEYS: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 """What a record holds by itself; the rest came by `extra`."""
@@ -16,7 +17,15 @@ _DROPPED: Final = RECORD_KEYS | {"color_message"}
 
 
 class Handler(logging.Handler):
-    """Sends records through the pipeline; on the root logger, and nowhere else."""
+    """Sends records through the pipeline; on the root logger, and nowhere else.
+
+    Args:
+        take_over: called when a server's logger turns out to have handlers of its own.
+    """
+
+    def __init__(self, take_over: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.take_over = take_over
 
     def handle(self, record: logging.LogRecord) -> bool:
         # The standard library's own holds a lock around `emit`, which the writer makes unnecessary.
@@ -30,14 +39,19 @@ class Handler(logging.Handler):
         if active is None or record.levelno < active.pipeline.levels.threshold(record.name):
             return
         error = record.exc_info[1] if record.exc_info else None
+        text = message(record)
         from_server = is_server(record.name)
-        if from_server and reported(error):
-            return
+        if from_server:
+            if reported(error) or tells_reported(text):
+                return
+            if logging.getLogger(record.name).handlers:
+                # hypercorn makes its loggers when it first logs, long after the application has started.
+                self.take_over()
         active.emit(
             record.levelno,
             record.levelname.lower(),
             record.name,
-            message(record),
+            text,
             extra_fields(record),
             error=error,
             exception=None if record.exc_info else record.exc_text,

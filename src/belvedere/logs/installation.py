@@ -108,7 +108,7 @@ class _Process:
         stdout = Stdout(block=logs.on_full == "block")
         writer = Writer(stdout, None if logs.path is None else LogFile(logs.path))
         self.output = Output(Pipeline(settings, format, colors=colors_wanted()), writer)
-        self.takeover = Takeover(Handler())
+        self.takeover = Takeover(Handler(self.take))
         self._structlog: dict[str, Any] | None = structlog.get_config() if structlog.is_configured() else None
         output.active = self.output
         structlog.configure(

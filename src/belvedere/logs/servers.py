@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import deque
 from typing import Final
 
@@ -30,6 +31,8 @@ _MARK: Final = "__belvedere_reported__"
 _FOLLOWED: Final = 32
 
 _unmarkable: deque[BaseException] = deque(maxlen=64)
+_texts: deque[str] = deque(maxlen=64)
+"""How the last reported exceptions end: granian logs the text of an exception, not the exception."""
 
 
 def is_server(logger: str) -> bool:
@@ -47,6 +50,15 @@ def mark_reported(error: BaseException) -> None:
         setattr(error, _MARK, True)
     except Exception:  # an exception may refuse attributes in any way
         _unmarkable.append(error)
+    try:
+        _texts.append("".join(traceback.format_exception_only(error)).rstrip())
+    except Exception:  # and it may have no text
+        return
+
+
+def tells_reported(text: str) -> bool:
+    """Whether `text` is a traceback of an exception that has been logged."""
+    return "\nTraceback (most recent call last):\n" in text and text.rstrip().endswith(tuple(_texts))
 
 
 def reported(error: BaseException | None) -> bool:
