@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.registry import Collector
 
 from belvedere import failures
 from belvedere.metrics.cardinality import folded
@@ -26,13 +27,22 @@ VARIABLES = (
 )
 
 
+_ALWAYS_THERE = (GCCollector, PlatformCollector, ProcessCollector)
+
+
 @contextmanager
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget, at the end of the block, every metric made and everything counted in it; no variable sets anything."""
+    """Begin without metrics that were made and without counts, and forget at the end what the block made of either.
+
+    No variable sets anything.
+    """
     for variable in [name for name in os.environ if name.startswith(VARIABLES)]:
         monkeypatch.delenv(variable)
-    registered = set(REGISTRY._collector_to_names)
+    aside = _made()
     declared = dict(declarations.known)
+    for collector in aside:
+        REGISTRY.unregister(collector)
+    declarations.known.clear()
     counts: list[dict[str, Any]] = [folded.counts, failures.counts, failures._last_logged]
     before = [dict(count) for count in counts]
     for count in counts:
@@ -40,10 +50,16 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     try:
         yield
     finally:
-        for collector in set(REGISTRY._collector_to_names) - registered:
+        for collector in _made():
             REGISTRY.unregister(collector)
+        for collector in aside:
+            REGISTRY.register(collector)
         declarations.known.clear()
         declarations.known.update(declared)
         for count, counted in zip(counts, before, strict=True):
             count.clear()
             count.update(counted)
+
+
+def _made() -> list[Collector]:
+    return [collector for collector in REGISTRY._collector_to_names if not isinstance(collector, _ALWAYS_THERE)]
