@@ -13,8 +13,10 @@ import structlog
 from belvedere import context, failures
 from belvedere.context import RequestContext
 from belvedere.logs import Logs
+from belvedere.logs.writer import Writer
 from belvedere.settings import Settings
 from tests.logs.lines import Line, parsed
+from tests.logs.pipes import Pipe, stdout
 
 VARIABLES = ("BELVEDERE_", "OTEL_", "SENTRY_", "LOG_LEVEL", "ENVIRONMENT", "APP_VERSION", "NO_COLOR")
 
@@ -80,3 +82,19 @@ def within() -> Iterator[Callable[[RequestContext], None]]:
     yield within
     for token in reversed(tokens):
         context.current.reset(token)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def writer(pipe: Pipe) -> Iterator[Writer]:
+    """A writer whose stdout is the pipe, and which tells how many lines it dropped."""
+    made = Writer(stdout(pipe.stream))
+    made.notice = lambda dropped: b"dropped %d\n" % dropped
+    yield made
+    made.close()

@@ -12,37 +12,13 @@ from typing import Any
 
 import pytest
 
-from belvedere.logs import Logs, mark_reported
+from belvedere.logs import Logs
 from belvedere.settings import Settings
 from tests.logs.conftest import Start
-from tests.logs.lines import Line, line, parsed
+from tests.logs.lines import Line, line
+from tests.logs.loggers import UVICORN, console, state
 
 Lines = Callable[[], list[Line]]
-
-
-def state(name: str | None = None) -> tuple[list[logging.Handler], int, bool, bool]:
-    """Return what there is to give back about a logger."""
-    logger = logging.getLogger(name)
-    return list(logger.handlers), logger.level, logger.propagate, logger.disabled
-
-
-def console(stream: Any = None) -> logging.StreamHandler[Any]:
-    return logging.StreamHandler(stream or sys.stdout)
-
-
-UVICORN: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "handlers": {
-        "default": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"},
-        "access": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"},
-    },
-    "loggers": {
-        "uvicorn": {"handlers": ["default"], "level": "INFO", "propagate": False},
-        "uvicorn.error": {"level": "INFO"},
-        "uvicorn.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
-    },
-}
 
 
 def test_records_become_lines(start: Start, lines: Lines) -> None:
@@ -213,57 +189,6 @@ def test_others_on_the_root_logger_get_what_they_got(start: Start, lines: Lines)
             logs.setLevel(level)
 
 
-@pytest.mark.parametrize("access", [True, False])
-def test_servers_log_through_the_pipeline(
-    start: Start, lines: Lines, capsys: pytest.CaptureFixture[str], access: bool
-) -> None:
-    """Their lines look like all others; their access lines are written only where ours are not."""
-    logging.config.dictConfig(UVICORN)
-    start(access=access)
-    logging.getLogger("uvicorn.error").info("Started server process [%d]", 7, extra={"color_message": "x"})
-    logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "192.0.2.7:5", "GET", "/", "1.1", 200)
-    assert logging.getLogger("uvicorn.access").hasHandlers() is not access
-    expected = [line("info", "uvicorn.error", "Started server process [7]")]
-    if not access:
-        expected.append(line("info", "uvicorn.access", '192.0.2.7:5 - "GET / HTTP/1.1" 200'))
-    assert lines() == expected
-    assert capsys.readouterr().err == ""
-
-
-def test_a_servers_access_log_in_a_file_goes_on(start: Start, lines: Lines) -> None:
-    """What gunicorn was told to write elsewhere, it still writes."""
-    text = io.StringIO()
-    logger = logging.getLogger("gunicorn.access")
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
-    logger.addHandler(logging.StreamHandler(text))
-    start()
-    logger.info("GET / 200")
-    assert (text.getvalue(), lines()) == ("GET / 200\n", [])
-
-
-def test_servers_obey_the_level(start: Start, lines: Lines) -> None:
-    """A server's logger with a level of its own writes no line below that of the settings."""
-    logging.config.dictConfig(UVICORN)
-    start(level="error")
-    logging.getLogger("uvicorn.error").info("hidden")
-    logging.getLogger("uvicorn.error").error("shown")
-    assert lines() == [line("error", "uvicorn.error", "shown")]
-
-
-def test_what_a_server_configures_later_is_taken_over(start: Start, lines: Lines) -> None:
-    """`uvicorn.run(app)` configures logging after `observe`: that is taken over when the application starts."""
-    logs = start()
-    logging.config.dictConfig(UVICORN)
-    configured = state("uvicorn"), state("uvicorn.access")
-    logs.reassert()
-    logging.getLogger("uvicorn.error").info("shown")
-    logging.getLogger("uvicorn.access").info("hidden")
-    assert lines() == [line("info", "uvicorn.error", "shown")]
-    logs.remove()
-    assert (state("uvicorn"), state("uvicorn.access")) == configured
-
-
 def test_our_handler_comes_back(start: Start, lines: Lines) -> None:
     """A `dictConfig` that replaces root's handlers and disables loggers takes our handler away until `reassert`."""
     root = logging.getLogger()
@@ -326,101 +251,6 @@ def test_what_others_changed_meanwhile_stays(start: Start) -> None:
     assert logging.Logger.makeRecord is theirs
     logging.getLogger("lib").info("it still works", extra={"order_id": 1})
     logging.Logger.makeRecord = before  # type: ignore[method-assign]
-
-
-class StubbornError(Exception):
-    """Refuses attributes."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(name)
-
-
-def raised(error: BaseException, **chain: Any) -> BaseException:
-    for name, value in chain.items():
-        setattr(error, name, value)
-    return error
-
-
-def test_a_server_does_not_report_an_exception_again(start: Start, lines: Lines) -> None:
-    """Its record is dropped when the exception was reported: itself, all of a group, or what it was raised from."""
-    start()
-    told, untold, stubborn = ValueError("told"), KeyError("untold"), StubbornError()
-    mark_reported(told)
-    mark_reported(stubborn)
-    dropped = [
-        *(told, stubborn),
-        ExceptionGroup("all", [told, ExceptionGroup("inner", [told])]),
-        raised(RuntimeError("from"), __cause__=told),
-        raised(RuntimeError("during"), __context__=raised(OSError("between"), __context__=told)),
-    ]
-    kept = [
-        untold,
-        ExceptionGroup("some", [told, untold]),
-        raised(RuntimeError("from none"), __context__=told, __suppress_context__=True),
-    ]
-    log = logging.getLogger("uvicorn.error")
-    for error in (*dropped, *kept):
-        log.error("Exception in ASGI application", exc_info=error)
-    log.error("without")
-    logging.getLogger("app").error("the application says", exc_info=told)
-    written = lines()
-    assert [item["event"] for item in written] == [
-        *["Exception in ASGI application"] * 3,
-        *("without", "the application says"),
-    ]
-
-
-def test_the_text_of_a_reported_exception_is_recognised(start: Start, lines: Lines) -> None:
-    """granian logs a traceback as text: it is dropped as well, and other tracebacks and texts are not."""
-
-    class NamelessError(Exception):
-        def __getattribute__(self, name: str) -> Any:
-            raise RuntimeError(name)
-
-    start()
-    mark_reported(ValueError("told\nin two lines"))
-    mark_reported(NamelessError())
-    log = logging.getLogger("_granian.utils")
-    trace = "Application callable raised an exception\nTraceback (most recent call last):\n  File ...\nValueError: "
-    for text in (f"{trace}told\nin two lines\n", f"{trace}untold", "ValueError: told\nin two lines"):
-        log.error(text)
-    logging.getLogger("app").error("%stold\nin two lines", trace)
-    assert [(item["logger"], item["event"]) for item in lines()] == [
-        ("_granian.utils", f"{trace}untold"),
-        ("_granian.utils", "ValueError: told\nin two lines"),
-        ("app", f"{trace}told\nin two lines"),
-    ]
-
-
-def test_a_server_that_configures_itself_late_is_taken_over_when_it_logs(
-    start: Start, lines: Lines, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """hypercorn makes its loggers with its first line: from then on, they are like those of other servers."""
-    logs = start()
-    logs.reassert()
-    error, access = logging.getLogger("hypercorn.error"), logging.getLogger("hypercorn.access")
-    error.handlers, access.handlers = [console(sys.stderr)], [console()]
-    error.setLevel(logging.INFO)
-    access.setLevel(logging.INFO)
-    access.propagate = False
-    error.info("Running on http://127.0.0.1:8000 (CTRL + C to quit)")
-    error.info("second")
-    access.info("GET / 200")
-    captured = capsys.readouterr()
-    assert captured.err == "Running on http://127.0.0.1:8000 (CTRL + C to quit)\n"
-    assert parsed(captured.out) == [
-        line("info", "hypercorn.error", "Running on http://127.0.0.1:8000 (CTRL + C to quit)"),
-        line("info", "hypercorn.error", "second"),
-    ]
-
-
-def test_circular_chains_of_exceptions_come_to_an_end(start: Start, lines: Lines) -> None:
-    """Exceptions that name each other as context are looked at for a while."""
-    start()
-    first, second = ValueError("first"), ValueError("second")
-    first.__context__, second.__context__ = second, first
-    logging.getLogger("uvicorn.error").error("failed", exc_info=first)
-    assert [item["event"] for item in lines()] == ["failed"]
 
 
 def test_after_removal_records_go_nowhere_of_ours(capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,6 +138,6 @@ def _identity(descriptor: int) -> tuple[int, int] | None:
 def _reopened(descriptor: int) -> int | None:
     """Return a description of our own of that pipe, one that does not block; `None` where there is no such thing."""
     try:
-        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
     except OSError:
         return None
