@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +19,13 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 import belvedere
 from tests.drive import ask, observed, requests, running, samples
+from tests.process import fresh_process
+
+
+@pytest.fixture(autouse=True)
+def _own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with fresh_process(monkeypatch):
+        yield
 
 
 def application() -> FastAPI:

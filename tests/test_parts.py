@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,13 @@ import belvedere
 from belvedere import SLO, Check, Host
 from belvedere.context import RequestContext
 from tests.drive import ask, observed, running, samples
+from tests.process import fresh_process
+
+
+@pytest.fixture(autouse=True)
+def _own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with fresh_process(monkeypatch):
+        yield
 
 
 async def ping() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -14,22 +13,13 @@ import pytest
 import belvedere
 from tests.drive import observed
 from tests.edge_cases.telemetry import global_telemetry, telemetry
+from tests.process import fresh_process
 
 __all__ = ["global_telemetry", "telemetry"]
 
 Observe = Callable[..., belvedere.Observability]
 Lines = Callable[..., list[dict[str, Any]]]
 
-VARIABLES = (
-    "BELVEDERE_",
-    "OTEL_",
-    "SENTRY_",
-    "FORWARDED_ALLOW_IPS",
-    "LOG_LEVEL",
-    "ENVIRONMENT",
-    "APP_VERSION",
-    "NO_COLOR",
-)
 VARYING = ("timestamp", "latency_ms")
 """Keys of a log line that are another in each run."""
 
@@ -42,9 +32,9 @@ def forgotten_streams() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in [name for name in os.environ if name.startswith(VARIABLES)]:
-        monkeypatch.delenv(variable)
+def _own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with fresh_process(monkeypatch):
+        yield
 
 
 @pytest.fixture

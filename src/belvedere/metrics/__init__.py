@@ -66,6 +66,11 @@ class Metrics:
             self._registries.append(declarations.registry)
         instances.add(self)
 
+    def close(self) -> None:
+        """Let go of what belongs to the process."""
+        instances.discard(self)
+        self.endpoint.close()
+
     @property
     def families(self) -> list[Family]:
         return [*self.http.families, *self.own.families]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Instances:
-    """Every `Metrics` that somebody still holds; `told` hears of each new one."""
+    """Every `Metrics` that is in use and somebody still holds; `told` hears of each new one."""
 
     def __init__(self) -> None:
         self.told: list[Callable[[Metrics], None]] = []
@@ -24,6 +24,9 @@ class Instances:
         self._alive.add(metrics)
         for tell in self.told:
             tell(metrics)
+
+    def discard(self, metrics: Metrics) -> None:
+        self._alive.discard(metrics)
 
 
 instances: Final = Instances()

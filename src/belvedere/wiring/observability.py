@@ -53,7 +53,7 @@ class Observability:
             self._logs.install()
             self._undo.append(self._logs.remove)
         if self._metrics is not None:
-            self._undo.append(self._metrics.endpoint.close)
+            self._undo.append(self._metrics.close)
         if self._health is not None:
             # Without a lifespan nobody will ever say that it has started.
             self._health.started = True
