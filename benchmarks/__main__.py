@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import inprocess, profiling, sockets, table, targets
@@ -54,11 +55,15 @@ def _table(plan: inprocess.Plan, options: argparse.Namespace) -> int:
         found = {
             "machine": machine.as_dict(),
             "cpu_us": {name: cost.refused or cost.rounds for name, cost in costs.items()},
-            "per_second": {name: share.refused or share.pairs for name, share in shares.items()},
+            "sockets": {name: share.refused or _plain(share) for name, share in shares.items()},
             "verdicts": [(verdict.target, verdict.found, verdict.met) for verdict in verdicts],
         }
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     return 1 if any(costs[row.name].refused for row in ESSENTIAL) else 0
+
+
+def _plain(share: sockets.Share) -> list[list[dict[str, float]]]:
+    return [[asdict(half) for half in pair] for pair in share.pairs]
 
 
 def _rows(only: str | None) -> list[Variant]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import cProfile
+import gc
 import json
 import os
 import pstats
@@ -78,6 +79,11 @@ async def count(app: ASGIApp, profiled: int) -> dict[str, Any]:
     counter.start()
     await drive(app, COUNTED, LOADED)
     counter.stop()
+    gc.collect()
+    gc.disable()
+    await drive(app, COUNTED, LOADED)
+    garbage = gc.collect()
+    gc.enable()
     own = await _least_own(app, profiled // CHUNKS) if profiled else {}
     stop.set()
     await asyncio.wait_for(task, 5)
@@ -86,6 +92,7 @@ async def count(app: ASGIApp, profiled: int) -> dict[str, Any]:
         "c_calls": counter.c_calls.total() / COUNTED,
         "by_function": {name: number / COUNTED for name, number in counter.by_function.items()},
         "by_c_call": {name: number / COUNTED for name, number in counter.c_calls.items()},
+        "garbage": garbage / COUNTED,
         "own_us": own,
     }
 

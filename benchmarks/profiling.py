@@ -61,7 +61,8 @@ def _functions() -> list[str]:
         timed[name] = (calls - before[0], own - before[1])
     lines = [
         f"Instructions per request: bare {bare['instructions']:.0f}, with Belvedere {ours['instructions']:.0f}; "
-        f"calls into C: {bare['c_calls']:.0f}, {ours['c_calls']:.0f}.",
+        f"calls into C: {bare['c_calls']:.0f}, {ours['c_calls']:.0f}; "
+        f"objects left to the garbage collector: {bare['garbage']:.1f}, {ours['garbage']:.1f}.",
         "By function, beyond the bare request; own time is cProfile's, inflated by about the same for each call:",
         f"{'own µs':>8}{'calls':>7}{'instructions':>14}  function",
     ]

@@ -28,17 +28,32 @@ class SocketPlan:
     connections: int = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Half:
+    """What a server answered in one half of a pair: requests per second, and per second of its CPU time."""
+
+    per_second: float
+    per_cpu_second: float
+
+
 @dataclass(slots=True)
 class Share:
-    """Requests per second by pair: bare, then the row; or why it was not measured."""
+    """The halves by pair: bare, then the row; or why it was not measured."""
 
-    pairs: list[tuple[float, float]] = field(default_factory=list)
+    pairs: list[tuple[Half, Half]] = field(default_factory=list)
     refused: str = ""
 
     @property
-    def middle(self) -> float:
-        """The median of the pairs' ratios."""
-        return statistics.median(row / bare for bare, row in self.pairs)
+    def throughput(self) -> float:
+        """The row's requests per second as a share of bare's: the median of the pairs."""
+        return statistics.median(row.per_second / bare.per_second for bare, row in self.pairs)
+
+    @property
+    def cpu(self) -> float | None:
+        """The same per second of the server's CPU time; None where the system does not tell."""
+        if not all(bare.per_cpu_second and row.per_cpu_second for bare, row in self.pairs):
+            return None
+        return statistics.median(row.per_cpu_second / bare.per_cpu_second for bare, row in self.pairs)
 
 
 class Load:
@@ -55,17 +70,23 @@ class Load:
         """What the load came from."""
         return "wrk" if self.wrk else "benchmarks.load"
 
-    def per_second(self, port: int) -> float:
-        """Load the port once."""
+    def half(self, server: Child, port: int) -> Half:
+        """Load the server once."""
+        before = server.cpu_seconds()
+        per_second, completed = self._run(port)
+        spent = server.cpu_seconds() - before
+        return Half(per_second, completed / spent if spent else 0.0)
+
+    def _run(self, port: int) -> tuple[float, float]:
         if self.child is None:
             return self._wrk(port)
         self.child.ask(f"{port} {self.plan.seconds} {self.plan.connections}")
         answer = self.child.answer()
         if answer["failed"]:
             raise VariantError(f"{answer['failed']:.0f} answers were not 200")
-        return float(answer["per_second"])
+        return answer["per_second"], answer["completed"]
 
-    def _wrk(self, port: int) -> float:
+    def _wrk(self, port: int) -> tuple[float, float]:
         assert self.wrk
         seconds = max(1, round(self.plan.seconds))
         command = [self.wrk, "-t1", f"-c{self.plan.connections}", f"-d{seconds}s", f"http://127.0.0.1:{port}"]
@@ -76,10 +97,11 @@ class Load:
         if self.cpu is not None and (taskset := shutil.which("taskset")):
             command = [taskset, "-c", str(self.cpu), *command]
         said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-        found = re.search(r"Requests/sec:\s+([\d.]+)", said)
-        if found is None or "Non-2xx" in said:
+        rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+        completed = re.search(r"(\d+) requests in", said)
+        if rate is None or completed is None or "Non-2xx" in said:
             raise VariantError(f"wrk said: {said.strip()[-200:]}")
-        return float(found[1])
+        return float(rate[1]), float(completed[1])
 
     def stop(self) -> None:
         """End the child, where there is one."""
@@ -103,7 +125,7 @@ def measure(variants: Iterable[Variant], plan: SocketPlan, say: Say) -> tuple[di
             bare_port = int(bare.answer()["port"])
             for row in variants:
                 say(f"over sockets: {row.title}")
-                shares[row.name] = _pairs(row, bare_port, load, plan, server_cpu)
+                shares[row.name] = _pairs(row, (bare, bare_port), load, plan, server_cpu)
     finally:
         load.stop()
         if load_cpu is not None and hasattr(os, "sched_setaffinity"):
@@ -111,16 +133,18 @@ def measure(variants: Iterable[Variant], plan: SocketPlan, say: Say) -> tuple[di
     return shares, load.name
 
 
-def _pairs(row: Variant, bare_port: int, load: Load, plan: SocketPlan, cpu: int | None) -> Share:
+def _pairs(row: Variant, bare: tuple[Child, int], load: Load, plan: SocketPlan, cpu: int | None) -> Share:
     share = Share()
     with Child("benchmarks.server", row.build, cpu=cpu) as server:
         try:
             port = int(server.answer()["port"])
-            load.per_second(port)
+            load.half(server, port)
             for number in range(plan.pairs):
-                first, second = (bare_port, port) if number % 2 == 0 else (port, bare_port)
-                one, two = load.per_second(first), load.per_second(second)
-                share.pairs.append((one, two) if number % 2 == 0 else (two, one))
+                if number % 2:
+                    ours = load.half(server, port)
+                    share.pairs.append((load.half(*bare), ours))
+                else:
+                    share.pairs.append((load.half(*bare), load.half(server, port)))
         except VariantError as failure:
             share.refused = str(failure)
     return share

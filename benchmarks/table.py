@@ -9,7 +9,7 @@ from benchmarks.machine import Machine
 from benchmarks.sockets import Share
 from benchmarks.variants import BARE, COMPOSITION, Variant
 
-HEAD = ("", "adds, µs CPU", "by median", "one at a time", "of the composition", "throughput")
+HEAD = ("", "adds, µs CPU", "by median", "one at a time", "of the composition", "throughput", "per CPU second")
 
 
 def render(
@@ -41,11 +41,14 @@ def render(
 
 def _row(variant: Variant, costs: Mapping[str, Cost], shares: Mapping[str, Share]) -> tuple[str, ...]:
     cost, share = costs[variant.name], shares.get(variant.name)
-    throughput = f"{share.middle:.2f}" if share is not None and share.pairs else ""
+    throughput = per_cpu = ""
+    if share is not None and share.pairs:
+        throughput = f"{share.throughput:.2f}"
+        per_cpu = "" if share.cpu is None else f"{share.cpu:.2f}"
     if cost.refused:
-        return (variant.title, "not run", "", "", "", throughput)
+        return (variant.title, "not run", "", "", "", throughput, per_cpu)
     if variant is BARE:
-        return (variant.title, "0", "0", "0", "", "1")
+        return (variant.title, "0", "0", "0", "", "1", "1")
     bare = costs[BARE.name]
     return (
         variant.title,
@@ -54,6 +57,7 @@ def _row(variant: Variant, costs: Mapping[str, Cost], shares: Mapping[str, Share
         f"{cost.least(ALONE) - bare.least(ALONE):+.1f}",
         _ratio(cost, costs[COMPOSITION.name], bare),
         throughput,
+        per_cpu,
     )
 
 
@@ -62,7 +66,7 @@ def _ratio(cost: Cost, other: Cost, bare: Cost) -> str:
 
 
 def _bare_rate(shares: Mapping[str, Share]) -> float:
-    return max(bare for share in shares.values() for bare, _ in share.pairs)
+    return max(bare.per_second for share in shares.values() for bare, _ in share.pairs)
 
 
 def _format(cells: Sequence[str], widths: Sequence[int]) -> str:

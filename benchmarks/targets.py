@@ -46,4 +46,5 @@ def _over_sockets(shares: Mapping[str, Share]) -> Verdict:
     share = shares.get(BELVEDERE.name)
     if share is None or not share.pairs:
         return Verdict(target, "not measured", None)
-    return Verdict(target, f"{share.middle:.2f}", share.middle >= 0.85)
+    per_cpu = "" if share.cpu is None else f" ({share.cpu:.2f} per second of the server's CPU time)"
+    return Verdict(target, f"{share.throughput:.2f}{per_cpu}", share.throughput >= 0.85)

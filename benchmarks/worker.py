@@ -14,7 +14,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
 
 from benchmarks.application import scope
 from benchmarks.variants import ASGIApp, Message, application
@@ -25,18 +24,36 @@ numbers = itertools.count(1)
 """Each request asks for another scholarship: whoever remembers paths finds none again."""
 
 
-async def one(app: ASGIApp) -> tuple[int, bytes]:
-    """Send one request and keep the answer: to see, before anything is timed, that the row answers at all."""
-    status = 0
-    body = b""
+class Cycle:
+    """The server's side of one request, with the references that uvicorn's has: to the scope, and methods as channels.
 
-    async def send(message: Message) -> None:
-        nonlocal status, body
-        status = message.get("status", status)
-        body += message.get("body", b"")
+    Whoever keeps a channel in the scope closes a circle, which only the garbage collector would free.
+    """
 
-    await app(scope(7), request_body(), send)
-    return status, body
+    def __init__(self, number: int) -> None:
+        self.scope = scope(number)
+        self.disconnected = False
+        self.received = False
+        self.status = 0
+        self.body = b""
+
+    async def run(self, app: ASGIApp) -> None:
+        """Have the application answer."""
+        await app(self.scope, self.receive, self.send)
+
+    async def receive(self) -> Message:
+        """An empty body; whoever asks again waits for a client that stays."""
+        if self.received:
+            await asyncio.get_running_loop().create_future()
+        self.received = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        """Take what the application sends."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        else:
+            self.body = message["body"]
 
 
 async def drive(app: ASGIApp, count: int, together: int = 1) -> None:
@@ -46,32 +63,9 @@ async def drive(app: ASGIApp, count: int, together: int = 1) -> None:
     """
     loop = asyncio.get_running_loop()
     for _ in range(count // together):
-        tasks = [loop.create_task(answer(app)) for _ in range(together)]
+        tasks = [loop.create_task(Cycle(next(numbers)).run(app)) for _ in range(together)]
         for task in tasks:
             await task
-
-
-async def answer(app: ASGIApp) -> None:
-    """Answer one request."""
-    await app(scope(next(numbers)), request_body(), discard)
-
-
-async def discard(message: Message) -> None:
-    """Take what the application sends."""
-
-
-def request_body() -> Callable[[], Awaitable[Message]]:
-    """An empty body; whoever asks again waits for a client that stays."""
-    sent = False
-
-    async def receive() -> Message:
-        nonlocal sent
-        if sent:
-            await asyncio.get_running_loop().create_future()
-        sent = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    return receive
 
 
 async def lifespan(app: ASGIApp, started: asyncio.Event, stop: asyncio.Event) -> None:
@@ -100,9 +94,10 @@ async def started_application(app: ASGIApp) -> tuple[asyncio.Task[None], asyncio
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if not started.is_set():
         await task
-    status, body = await one(app)
-    if status != 200 or b"Chevening" not in body:
-        raise RuntimeError(f"the variant does not answer: {status} {body[:200]!r}")
+    first = Cycle(7)
+    await first.run(app)
+    if first.status != 200 or b"Chevening" not in first.body:
+        raise RuntimeError(f"the variant does not answer: {first.status} {first.body[:200]!r}")
     await drive(app, WARM_UP)
     return task, stop
 
