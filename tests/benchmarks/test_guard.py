@@ -67,6 +67,11 @@ def test_lines_of_one_turn_are_written_together(counts: dict[str, Any]) -> None:
     assert counts[BELVEDERE.name]["by_c_call"].get("write", 0) <= 2 / LOADED
 
 
+def test_nothing_is_left_to_the_garbage_collector(counts: dict[str, Any]) -> None:
+    """A request leaves no circle of references behind, not even through the server's own object for it."""
+    assert counts[BELVEDERE.name]["garbage"] <= counts[BARE.name]["garbage"] + 0.1
+
+
 def test_default_takes_little_time() -> None:
     """The default adds less CPU time to a request than the four middlewares by hand."""
     costs = measure((BARE, BELVEDERE, BY_HAND), PLAN, lambda _: None)
