@@ -76,6 +76,7 @@ def test_keys_that_hold_secrets_are_redacted_whatever_they_hold(key: str) -> Non
             "session_timeout",
             "email_verified",
             "email_domain",
+            "email_sent",
             "is_secret",
         ),
         *("secretary", "cookie_name", "authorized", "author", "authority", "auth_method", "authenticated"),

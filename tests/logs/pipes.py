@@ -47,8 +47,9 @@ def written(descriptor: int) -> list[bytes]:
 
 
 async def turn() -> None:
-    """Let the loop come round once."""
-    await asyncio.sleep(0)
+    """Let the loop come round until a writer has nothing more to wait for."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def until(condition: Callable[[], bool]) -> None:

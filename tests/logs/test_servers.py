@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from belvedere import failures
 from belvedere.logs import mark_reported
 from tests.logs.conftest import Start
 from tests.logs.lines import Line, line, parsed
@@ -120,6 +121,11 @@ def test_the_text_of_a_reported_exception_is_recognised(start: Start, lines: Lin
             raise RuntimeError(name)
 
     start()
+    odd = {"name": "uvicorn.error", "levelno": 40, "exc_info": (None, NamelessError(), None)}
+    # pytest's own handler, which comes first, raises for this one.
+    logging.getLogger().handlers[-1].handle(logging.makeLogRecord(odd))
+    assert failures.counts == {"logs": 1}
+    assert [item["event"] for item in lines()] == ["internal_error"]
     mark_reported(ValueError("told\nin two lines"))
     mark_reported(NamelessError())
     log = logging.getLogger("_granian.utils")

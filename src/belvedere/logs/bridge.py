@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+from belvedere import failures
 from belvedere.logs import output
+from belvedere.logs.output import Output
 from belvedere.logs.serialise import as_text
 from belvedere.logs.servers import ACCESS_LOGGERS, is_server, reported, tells_reported
 
@@ -38,6 +40,12 @@ class Handler(logging.Handler):
         active = output.active
         if active is None or record.levelno < active.pipeline.levels.threshold(record.name):
             return
+        try:
+            self._write(active, record)
+        except Exception as error:  # what a record carries may raise anything when it is looked at
+            failures.contain("logs", error)
+
+    def _write(self, active: Output, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         text = message(record)
         from_server = is_server(record.name)

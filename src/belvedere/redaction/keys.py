@@ -43,7 +43,8 @@ _ABOUT: Final = _names(
     ttl age timeout duration valid validity verified required enabled disabled status state policy strength algorithm
     alg rate domain provider template subject attempts changed created updated rotated missing present provided exists
     error errors failed failure failures url uri endpoint class factory maker pool kind format field fields scheme
-    backend name path file version at on in after before until seconds minutes days
+    backend service name path file version sent queued delivered bounced confirmed opened clicked notification
+    notifications at on in after before until seconds minutes days
     """
 )
 """A last word that makes the rest a description: `token_type`, `password_changed`, `session_started_at`."""
