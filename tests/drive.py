@@ -12,8 +12,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 import belvedere
 from belvedere import failures
+from belvedere.logs import output
 
 Message = dict[str, Any]
 Scope = dict[str, Any]
@@ -38,6 +41,13 @@ def observed(app: Any, *parts: belvedere.Part, **settings: Any) -> Iterator[belv
     finally:
         observability.remove()
     assert set(failures.counts - before) <= {"bad_observer"}
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return the log lines since the last call, without waiting for the turn of the loop that would write them."""
+    if output.active is not None:
+        output.active.writer.flush()
+    return [json.loads(line) for line in capsys.readouterr().out.split("\n") if line]
 
 
 @dataclass
@@ -137,7 +147,7 @@ class Exchange:
         self._progress = asyncio.Condition()
 
     async def run(self) -> Answer:
-        """Serve the request to its end in at most `DEADLINE`, and let the log lines of this turn be written."""
+        """Serve the request to its end in at most `DEADLINE`."""
         async with asyncio.timeout(DEADLINE):
             return await self.serve()
 
@@ -147,7 +157,6 @@ class Exchange:
             await self._app(self.scope, self._receive, self._send)
         except (Exception, asyncio.CancelledError) as error:
             self.answer.raised = error
-        await asyncio.sleep(0)
         return self.answer
 
     def start(self) -> asyncio.Task[Answer]:
@@ -222,7 +231,6 @@ class Socket:
             await asyncio.wait_for(self._app(self.scope, self._incoming.get, self._send), DEADLINE)
         except (Exception, asyncio.CancelledError) as error:
             self.answer.raised = error
-        await asyncio.sleep(0)
         return self.answer
 
     def start(self) -> asyncio.Task[Answer]:

@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
 import belvedere
-from tests.drive import ask, observed, requests, running, samples
+from tests.drive import ask, observed, requests, running, samples, written
 from tests.process import fresh_process
 
 
@@ -37,10 +37,6 @@ def application() -> FastAPI:
     app.get("/broken")(lambda: 1 // 0)
     app.mount("/sub", sub)
     return app
-
-
-def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in capsys.readouterr().out.split("\n") if line]
 
 
 def framework() -> list[Any]:
@@ -125,7 +121,7 @@ async def test_observe_twice_is_once(capsys: pytest.CaptureFixture[str]) -> None
         assert len(answer.all("x-request-id")) == 1
         assert await requests(app) == {("GET", "/items/{item}", "200"): 1.0}
         assert (await ask(app, path="/readyz")).json()["checks"] == {"late": "ok"}
-    assert [line["event"] for line in lines(capsys)] == ["request_processed"]
+    assert [line["event"] for line in written(capsys)] == ["request_processed"]
 
 
 async def test_two_applications_in_one_process(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +139,7 @@ async def test_two_applications_in_one_process(capsys: pytest.CaptureFixture[str
         await ask(blog, path="/items/1")
         assert (await ask(shop, path="/items/1")).all("x-request-id") == []
         assert await requests(blog) == {("GET", "unmatched", "404"): 1.0, ("GET", "/items/{item}", "200"): 1.0}
-    access = [(line["service"], line["path"]) for line in lines(capsys) if line["event"] == "request_processed"]
+    access = [(line["service"], line["path"]) for line in written(capsys) if line["event"] == "request_processed"]
     assert access == [("shop", "/items/1"), ("blog", "/nothing"), ("blog", "/items/1")]
 
 
@@ -155,7 +151,7 @@ async def test_an_observed_application_mounted_in_another_counts_once(capsys: py
         answer = await ask(outer, path="/inner/items/1")
         assert len(answer.all("x-request-id")) == 1
         assert await requests(outer) == {("GET", "/inner/items/{item}", "200"): 1.0}
-    assert len(lines(capsys)) == 1
+    assert len(written(capsys)) == 1
 
 
 async def test_plain_starlette(capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +181,7 @@ async def test_plain_starlette(capsys: pytest.CaptureFixture[str]) -> None:
         "request_id": broken.id,
     }
     assert missing.json() == {"error": "http_404", "message": "Not Found", "request_id": missing.id}
-    assert [line["event"] for line in lines(capsys)] == [
+    assert [line["event"] for line in written(capsys)] == [
         "application_starting",
         "application_started",
         "request_processed",
@@ -224,7 +220,7 @@ async def test_what_comes_after_observe_is_observed(capsys: pytest.CaptureFixtur
         assert obs.report()["requests"]["why"] == "X-Request-ID, kept from callers"
     assert (big.all("content-encoding"), len(big.all("x-request-id"))) == (["gzip"], 1)
     assert (broken.status, broken.body, len(broken.all("x-request-id"))) == (418, b"own", 1)
-    assert [line["event"] for line in lines(capsys)] == ["request_processed"] * 2
+    assert [line["event"] for line in written(capsys)] == ["request_processed"] * 2
 
 
 async def test_whoever_wraps_the_application_after_us_is_reported() -> None:
@@ -274,15 +270,15 @@ async def test_a_start_is_told_from_beginning_to_end(capsys: pytest.CaptureFixtu
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> Any:
-        order.extend(line["event"] for line in lines(capsys))
+        order.extend(line["event"] for line in written(capsys))
         yield {"answer": 42}
         order.append("own stop")
 
     app = FastAPI(lifespan=lifespan, title="Shop", version="1.2.3")
     with observed(app):
         async with running(app):
-            order.extend(line["event"] for line in lines(capsys))
-    order.extend(line["event"] for line in lines(capsys))
+            order.extend(line["event"] for line in written(capsys))
+    order.extend(line["event"] for line in written(capsys))
     assert order == ["application_starting", "application_started", "own stop", "application_stopped"]
 
 
@@ -316,7 +312,7 @@ async def test_problems_off_leaves_the_frameworks_answers(capsys: pytest.Capture
         missing, broken = await ask(app, path="/nothing"), await ask(app, path="/broken")
     assert (missing.status, missing.body) == (404, b'{"detail":"Not Found"}')
     assert (broken.status, broken.body) == (500, b"Internal Server Error")
-    told = [line for line in lines(capsys) if line["event"] == "unhandled_exception"]
+    told = [line for line in written(capsys) if line["event"] == "unhandled_exception"]
     assert [line["request_id"] for line in told] == [broken.id]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 import belvedere
-from tests.drive import observed
+from tests.drive import observed, written
 from tests.edge_cases.telemetry import global_telemetry, telemetry
 from tests.process import fresh_process
 
@@ -49,7 +48,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
     """Returns the log lines since the last call, those of one event if asked, without what varies from run to run."""
 
     def read(event: str | None = None) -> list[dict[str, Any]]:
-        found = [json.loads(line) for line in capsys.readouterr().out.split("\n") if line]
+        found = written(capsys)
         for line in found:
             assert line["timestamp"].endswith("Z")
             for key in VARYING:
