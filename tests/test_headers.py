@@ -57,6 +57,26 @@ async def test_the_applications_own_header_wins() -> None:
     assert found == {**DEFAULTS, "x-frame-options": "SAMEORIGIN"}
 
 
+async def test_the_applications_headers_may_be_read_only_once() -> None:
+    """ASGI takes any iterable for headers: those of a generator all arrive, beside ours."""
+    app = FastAPI()
+
+    async def raw(scope: Any, receive: Any, send: Any) -> None:
+        own = ((name, b"1") for name in (b"x-own", b"x-frame-options"))
+        await send({"type": "http.response.start", "status": 200, "headers": own})
+        await send({"type": "http.response.body"})
+
+    app.mount("/raw", raw)
+    plan = Plan()
+    plan.set_headers(*response_headers(Settings()))
+    attachment = Attachment(app, plan, {})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        response = await client.get("http://shop.test/raw/")
+    attachment.remove()
+    del response.headers["x-request-id"]
+    assert dict(response.headers) == {**DEFAULTS, "x-own": "1", "x-frame-options": "1"}
+
+
 async def test_each_one_is_a_setting() -> None:
     """Every header can be set to another value, left out, or added."""
     chosen: dict[str, Any] = {

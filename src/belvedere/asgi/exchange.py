@@ -97,7 +97,8 @@ class Exchange(RequestContext):
     def with_headers(self, message: Message) -> Message:
         """Return the message that begins an answer with the id and our headers."""
         plan = self.plan
-        theirs = message.get("headers") or ()
+        # A list of our own, as ASGI allows any iterable, which may be read only once.
+        theirs = list(message.get("headers") or ())
         ours = plan.headers
         if self.scope.get("scheme") not in _PLAIN or plan.trusted_proxies:
             ours = self._headers_by_scheme()
@@ -107,7 +108,9 @@ class Exchange(RequestContext):
                 break
         # A copy, as an application may send the same message again and again.
         message = message.copy()
-        message["headers"] = [*theirs, (plan.header, self.request_id.encode("ascii")), *ours]
+        theirs.append((plan.header, self.request_id.encode("ascii")))
+        theirs += ours
+        message["headers"] = theirs
         return message
 
     def _headers_by_scheme(self) -> HeaderList:
