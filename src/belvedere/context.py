@@ -96,19 +96,6 @@ class RequestContext:
         """The name and environment of the application that serves it, as its log lines show them."""
         return self.plan.service
 
-    def let_go(self) -> None:
-        """Forget what is of no use once the request is over.
-
-        The scope refers back to this object, and so does a traceback: cycles, which only the garbage collector would
-        free.
-        """
-        self.scope = self.route_scope = _OVER
-        self.route = None
-        self.exception = None
-
-
-_OVER: dict[str, Any] = {}
-
 
 current: ContextVar[RequestContext | None] = ContextVar("belvedere_request", default=None)
 """The request being served; `None` outside one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from belvedere import failures
 from belvedere.asgi.client import client_address, is_secure
@@ -15,6 +15,18 @@ from belvedere.conventions import CLIENT_CLOSED_REQUEST, UNMATCHED
 
 _PLAIN: Final = frozenset({"http", "ws", None})
 """Schemes without TLS."""
+
+
+_OVER: dict[str, Any] = {}
+
+
+async def _gone() -> Message:
+    """Tell whoever still listens what a server tells them."""
+    return {"type": "http.disconnect"}
+
+
+async def _over(message: Message) -> None:
+    raise RuntimeError(f"{message['type']} was sent after the application had returned: the request is over")
 
 
 class Exchange(RequestContext):
@@ -93,6 +105,18 @@ class Exchange(RequestContext):
                 observer.finish(self)
             except Exception as error:
                 failures.contain(observer.feature, error)
+
+    def let_go(self) -> None:
+        """Forget what is of no use once the request is over.
+
+        The scope refers back to this object, the server's channel to the scope, and a traceback to all of them: cycles,
+        which only the garbage collector would free.
+        """
+        self.scope = self.route_scope = _OVER
+        self.channel_in = _gone
+        self.channel_out = _over
+        self.route = None
+        self.exception = None
 
     def with_headers(self, message: Message) -> Message:
         """Return the message that begins an answer with the id and our headers."""
@@ -203,8 +227,12 @@ class WebSocketExchange(Exchange):
             self.status = 403
         try:
             await self.channel_out(message)
-        except OSError:
-            self.disconnected = True
+        except BaseException as error:
+            if kind == "websocket.accept":
+                # Nobody was let in, and the observers were told of nobody.
+                self.answered = False
+            if isinstance(error, OSError):
+                self.disconnected = True
             raise
         if kind == "websocket.accept":
             self.begin()
