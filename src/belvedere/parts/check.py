@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from belvedere.parts.protocols import Host
+from typing import Any, Literal, Protocol
 
 Probe = Literal["ready", "detailed", "startup"]
 CheckResult = Mapping[str, Any] | bool | None
 """What a check returns: details for the full payload, `False` for a failure, anything else for success."""
 
 _PROBES = frozenset({"ready", "detailed", "startup"})
+
+
+class TakesChecks(Protocol):
+    """What a check needs of its host."""
+
+    def check(self, check: Check) -> None: ...
 
 
 class Check:
@@ -58,7 +61,7 @@ class Check:
         if timeout is not None and not timeout > 0:
             raise ValueError(f"check {name!r}: a time-out is a number of seconds above 0, not {timeout!r}")
 
-    def install(self, host: Host) -> None:
+    def install(self, host: TakesChecks) -> None:
         host.check(self)
 
     def uninstall(self) -> None:

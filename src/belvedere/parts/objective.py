@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from belvedere.parts.protocols import Host
+
+class TakesObjectives(Protocol):
+    """What an objective needs of its host."""
+
+    def objective(self, objective: SLO) -> None: ...
 
 
 class SLO:
@@ -44,7 +47,7 @@ class SLO:
             if not method.isupper() or not path.startswith("/"):
                 raise ValueError(f"SLO {name!r}: a route is written like 'GET /items/{{item_id}}', not {route!r}")
 
-    def install(self, host: Host) -> None:
+    def install(self, host: TakesObjectives) -> None:
         host.objective(self)
 
     def uninstall(self) -> None:

@@ -26,6 +26,7 @@ Report = dict[str, Row]
 """Feature to row, in the order in which people read it."""
 
 _SWITCHED_OFF: Row = {"state": "off", "why": "switched off by the settings"}
+_NO_OTLP = "; not exported over OTLP, which this version does not do yet"
 
 
 def describe(
@@ -71,6 +72,8 @@ def _logs(settings: Settings, logs: Logs) -> Row:
     why = f"{logs.format} ({logs.format_reason})"
     if settings.logs is not None and settings.logs.path:
         why += f", and in {settings.logs.path}"
+    if settings.logs is not None and settings.logs.otlp:
+        why += _NO_OTLP
     if logs.shared:
         why += "; another application of this process set the log up first"
     return _on(why)
@@ -83,6 +86,8 @@ def _metrics(settings: Settings, metrics: Metrics, yielded: Sequence[str]) -> Ro
         why = "counted and not served: this version has no port of its own for them, leave metrics.port out"
     elif path in yielded:
         why = f"not served at {path}: the application has a route of its own there"
+    if settings.metrics is not None and settings.metrics.otlp:
+        why += _NO_OTLP
     if hidden := metrics.hidden():
         why += f"; hidden by Belvedere's of the same name: {', '.join(hidden)}"
     return _on(why)
