@@ -182,6 +182,7 @@ def test_one_message_names_every_bad_setting_and_no_value(env: pytest.MonkeyPatc
         ({"metrics": {"context_labels": {"method": 3}}}, "metrics"),
         ({"metrics": {"allow": ["10.0.0.0/99"]}}, "metrics.allow.0"),
         ({"requests": {"bind": {"x": ["cookie:x"]}}}, "requests.bind"),
+        ({"requests": {"bind": {"x": ["path:x", "header:проект"]}}}, "requests.bind"),
         ({"requests": {"format": "ulid"}}, "requests.format"),
         ({"health": {"live_fields": "service,uptime"}}, "health.live_fields.1"),
         ({"problems": {"format": "xml"}}, "problems.format"),

@@ -107,6 +107,8 @@ class RequestSettings(Group):
                 kind, _, name = source.partition(":")
                 if kind not in {"path", "header", "query"} or not name:
                     raise ValueError(f"{source!r} is no source: write path:NAME, header:NAME or query:NAME")
+                if kind == "header" and not _HEADER_NAME.fullmatch(name):
+                    raise ValueError(f"{name!r} is no name of a header (RFC 9110, section 5.1)")
         return value
 
 
