@@ -80,6 +80,25 @@ async def test_an_extension_enters_by_the_same_door(capsys: pytest.CaptureFixtur
     assert "stopped" in part.told
 
 
+def test_an_observer_has_a_name_and_two_methods() -> None:
+    """What lacks one of them is refused when it is installed: the pass could not contain its failures."""
+
+    class Nameless:
+        def begin(self, request: RequestContext) -> None: ...
+
+        def finish(self, request: RequestContext) -> None: ...
+
+        def install(self, host: Host) -> None:
+            host.observer(self)  # type: ignore[arg-type]
+
+        def uninstall(self) -> None: ...
+
+    app = FastAPI()
+    with pytest.raises(TypeError, match=r"Nameless.* is no observer: it needs feature \(a name\), begin"):
+        belvedere.observe(app, Nameless())
+    assert not hasattr(app.state, "belvedere")
+
+
 async def test_an_observer_that_raises_is_kept_from_the_request(capsys: pytest.CaptureFixture[str]) -> None:
     """What a part's observer raises is counted under its feature, logged, and never the request's."""
 

@@ -60,6 +60,9 @@ class AppHost:
             self._metrics.http.add_bound(objective.latency)
 
     def observer(self, observer: Observer) -> None:
+        calls = (getattr(observer, name, None) for name in ("begin", "finish"))
+        if not isinstance(getattr(observer, "feature", None), str) or not all(map(callable, calls)):
+            raise TypeError(f"{observer!r} is no observer: it needs feature (a name), begin(request), finish(request)")
         self._plan.observe([*self._plan.observers, observer])
 
     def logger(self, name: str) -> Any:
