@@ -80,6 +80,31 @@ async def test_an_extension_enters_by_the_same_door(capsys: pytest.CaptureFixtur
     assert "stopped" in part.told
 
 
+def test_a_part_that_fails_to_leave_keeps_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `uninstall` raises is logged as ours; the parts before it leave, and the application is as it was."""
+    left: list[str] = []
+
+    class Leaving:
+        def __init__(self, name: str, error: Exception | None = None) -> None:
+            self.name = name
+            self.error = error
+
+        def install(self, host: Host) -> None: ...
+
+        def uninstall(self) -> None:
+            left.append(self.name)
+            if self.error is not None:
+                raise self.error
+
+    app = FastAPI()
+    settings = belvedere.Settings(logs={"format": "json"})
+    belvedere.observe(app, Leaving("first"), Leaving("second", OSError()), settings=settings).remove()
+    assert left == ["second", "first"]
+    assert not hasattr(app.state, "belvedere")
+    assert "build_middleware_stack" not in vars(app)
+    assert [(line["event"], line["feature"]) for line in written(capsys)] == [("internal_error", "parts")]
+
+
 def test_an_observer_has_a_name_and_two_methods() -> None:
     """What lacks one of them is refused when it is installed: the pass could not contain its failures."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client.registry import REGISTRY, CollectorRegistry
 
+from belvedere import failures
 from belvedere.asgi import Attachment, Binder, Lifespan, Plan, has_left
 from belvedere.asgi.native_telemetry import leave_out, switch_off
 from belvedere.asgi.routes import templates
@@ -134,9 +135,11 @@ class Observability:
 
     def remove(self) -> None:
         """Take everything off again: application, logging and framework are as they were before."""
-        for part in reversed(self._parts):
-            part.uninstall()
-        self._parts.clear()
+        while self._parts:
+            try:
+                self._parts.pop().uninstall()
+            except Exception as error:  # what remains is taken off all the same
+                failures.contain("parts", error)
         while self._undo:
             self._undo.pop()()
         if getattr(self._app.state, _STATE, None) is self:
