@@ -171,14 +171,7 @@ class LogContext:
         """Decorate `function`; every call gets a context of its own, so that concurrent calls never share a token."""
         wrapped: Any
         if inspect.isasyncgenfunction(function):
-
-            @functools.wraps(function)
-            async def async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-                with LogContext(**self._added):
-                    async for item in function(*args, **kwargs):
-                        yield item
-
-            wrapped = async_generator
+            wrapped = _async_generator(self._added, function)
         elif inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -205,6 +198,32 @@ class LogContext:
             wrapped = call
         result: F = wrapped
         return result
+
+
+def _async_generator(fields: Mapping[str, Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate an async generator; what is sent or thrown into it is handed on, as `yield from` does for others."""
+
+    @functools.wraps(function)
+    async def async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        inner = function(*args, **kwargs)
+        with LogContext(**fields):
+            step = inner.__anext__()
+            while True:
+                try:
+                    item = await step
+                except StopAsyncIteration:
+                    return
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    await inner.aclose()
+                    raise
+                except BaseException as error:  # a dependency of FastAPI's learns so how its request ended
+                    step = inner.athrow(error)
+                else:
+                    step = inner.asend(sent)
+
+    return async_generator
 
 
 def give_back(variable: ContextVar[Any], token: Token[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import anyio.to_thread
@@ -14,6 +14,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse, Response
 
 import belvedere
+from belvedere.context import bound_fields
 from tests.drive import Exchange, ask
 from tests.edge_cases.conftest import Lines, Observe
 
@@ -231,6 +232,40 @@ async def test_nothing_is_left_once_the_request_is_over(observe: Observe) -> Non
     for path in ("/good", "/bad"):
         await Exchange(app, path=path).serve()
         assert belvedere.request_id() is None
+
+
+async def test_a_decorated_dependency_sees_how_its_request_ends(observe: Observe) -> None:
+    """`LogContext` hands a dependency with `yield` the exception of its request, and closes it early or late."""
+    seen: list[str] = []
+    app = FastAPI()
+
+    @belvedere.LogContext(operation="database")
+    async def session() -> AsyncGenerator[str, str]:
+        try:
+            seen.append((yield "first") or "committed")
+            yield "second"
+        except ValueError:
+            seen.append("rolled back")
+            raise
+        finally:
+            seen.append("closed")
+
+    @app.get("/")
+    async def broken(value: str = Depends(session)) -> None:
+        raise ValueError(value)
+
+    observe(app)
+    answer = await ask(app)
+    assert (answer.status, repr(answer.cause)) == (500, "ValueError('first')")
+    assert seen == ["rolled back", "closed"]
+    seen.clear()
+    generator = session()
+    assert await anext(generator) == "first"
+    assert await generator.asend("sent") == "second"
+    await generator.aclose()
+    assert seen == ["sent", "closed"]
+    assert [item async for item in session()] == ["first", "second"]
+    assert bound_fields() == {}
 
 
 async def test_a_job_outside_requests_has_the_id_it_was_given(observe: Observe, lines: Lines) -> None:
