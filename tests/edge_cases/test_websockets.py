@@ -186,6 +186,26 @@ async def test_a_connection_that_breaks_before_it_is_accepted(observe: Observe, 
     assert line == access(line, 500)
 
 
+@pytest.mark.parametrize(("error", "status"), [(OSError("nobody is listening"), 499), (Broken(), 500)])
+async def test_a_connection_that_breaks_while_it_is_accepted(
+    app: FastAPI, observe: Observe, lines: Lines, error: Exception, status: int
+) -> None:
+    """An acceptance that the server cannot send: never accepted and never active, so that `active` stays at 0."""
+    observe(app)
+
+    async def cannot_send(message: Any) -> None:
+        raise error
+
+    incoming = asyncio.Queue[Any]()
+    incoming.put_nowait({"type": "websocket.connect"})
+    with pytest.raises(type(error)):
+        await app(Socket(app, "/ws/1").scope, incoming.get, cannot_send)
+    found = await samples(app, "websocket_")
+    assert found == connections({"failed" if status == 500 else "refused": 1.0})
+    (line,) = lines("request_processed")
+    assert line == access(line, status)
+
+
 async def test_a_connection_that_breaks_while_it_is_open(observe: Observe, lines: Lines) -> None:
     """An exception on an open connection: accepted and failed, none active, one traceback, raised on."""
     app = FastAPI()
