@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import signal
 import socket
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.logs.lines import Line, parsed
 
 APPLICATION = """
 import logging, sys
 import belvedere
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket
 
 app = FastAPI(title="Shop")
 belvedere.observe(app, settings=belvedere.Settings(environment="test", health={"drain": 0}))
@@ -32,6 +35,11 @@ async def order(number: int):
 async def failing():
     raise RuntimeError("no stock for ada@example.com")
 
+@app.websocket("/live")
+async def live(websocket: WebSocket):
+    await websocket.accept()
+    await websocket.close()
+
 if __name__ == "__main__":
     import uvicorn
     uvicorn.run(app, fd=int(sys.argv[1]))
@@ -39,7 +47,7 @@ if __name__ == "__main__":
 
 
 def serve(folder: Path, *command: str) -> tuple[list[Line], str]:
-    """Run a server, send it two requests, stop it by SIGTERM; return its lines, and what it wrote to stderr."""
+    """Run a server, send it two requests and a WebSocket's, stop it by SIGTERM; return its lines, and what it wrote to stderr."""
     (folder / "shop.py").write_text(APPLICATION)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -58,6 +66,9 @@ def serve(folder: Path, *command: str) -> tuple[list[Line], str]:
                 connection.request("GET", path, headers={"X-Request-ID": f"id{path[:4].replace('/', '-')}"})
                 connection.getresponse().read()
                 connection.close()
+            with connect(f"ws://127.0.0.1:{listening.getsockname()[1]}/live?token=secret", proxy=None) as live:
+                with contextlib.suppress(ConnectionClosed):
+                    live.recv()
             server.send_signal(signal.SIGTERM)
             out, err = server.communicate(timeout=30)
     return parsed(out), err.decode()
@@ -73,7 +84,7 @@ def of(lines: list[Line], **known: Any) -> list[Line]:
     ids=["uvicorn shop:app", "uvicorn.run(app)"],
 )
 def test_each_request_has_one_access_line_and_one_traceback(tmp_path: Path, command: tuple[str, ...]) -> None:
-    """The server's own access line and its own report of the exception are not written as well."""
+    """The server's own access line and its own report of the exception are not written as well, nor any query."""
     lines, errors = serve(tmp_path, *command)
     assert {(line["service"], line["environment"]) for line in lines} == {("shop", "test")}
 
@@ -90,6 +101,12 @@ def test_each_request_has_one_access_line_and_one_traceback(tmp_path: Path, comm
     (failed,) = of(second, event="unhandled_exception")
     assert failed["exception"].endswith("\nRuntimeError: no stock for [redacted]")
     assert [line for line in lines if "exception" in line] == [failed]
+
+    live = [line for line in lines if line.get("path") == "/live" or "WebSocket" in line["event"]]
+    assert [(line["event"], line["method"], line["status"]) for line in live] == [
+        ("request_processed", "WEBSOCKET", 101)
+    ]
+    assert "secret" not in str(lines)
 
     # The last line is written although the signal then ends the process on the spot.
     assert lines[-1]["event"].startswith("Finished server process")

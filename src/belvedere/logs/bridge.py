@@ -10,7 +10,7 @@ from belvedere import failures
 from belvedere.logs import output
 from belvedere.logs.output import Output
 from belvedere.logs.serialise import as_text
-from belvedere.logs.servers import ACCESS_LOGGERS, is_server, reported, tells_reported
+from belvedere.logs.servers import ACCESS_LOGGERS, is_access, is_server, reported, tells_reported
 
 RECORD_KEYS: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 """What a record holds by itself; the rest came by `extra`."""
@@ -28,6 +28,8 @@ class Handler(logging.Handler):
     def __init__(self, take_over: Callable[[], None] = lambda: None) -> None:
         super().__init__()
         self.take_over = take_over
+        self.silences_access = False
+        """Whether servers' lines per request are dropped, as there are ours."""
 
     def handle(self, record: logging.LogRecord) -> bool:
         # The standard library's own holds a lock around `emit`, which the writer makes unnecessary.
@@ -50,7 +52,7 @@ class Handler(logging.Handler):
         text = message(record)
         from_server = is_server(record.name)
         if from_server:
-            if reported(error) or tells_reported(text):
+            if reported(error) or tells_reported(text) or (self.silences_access and is_access(record)):
                 return
             if logging.getLogger(record.name).handlers:
                 # hypercorn makes its loggers when it first logs, long after the application has started.

@@ -96,7 +96,7 @@ class Pipeline:
 
         Args:
             bound: what the logger itself carries.
-            at: when it happened, in seconds since the epoch.
+            at: when it happened, in nanoseconds since the epoch.
             request: the one it is about; by default the one being served.
             reserved: names of `fields` that nothing bound may take.
         """

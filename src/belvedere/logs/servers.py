@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections import deque
 from typing import Final
@@ -27,6 +28,9 @@ SERVER_LOGGERS: Final = (
 ACCESS_LOGGERS: Final = frozenset(name for name in SERVER_LOGGERS if name.endswith(".access"))
 """Those that write a line per request."""
 
+_WEBSOCKET_ACCESS: Final = '%s - "WebSocket %s"'
+"""How uvicorn's lines about a WebSocket begin before they are filled in: with a query, which may hold a token."""
+
 _MARK: Final = "__belvedere_reported__"
 _FOLLOWED: Final = 32
 
@@ -42,6 +46,11 @@ def is_server(logger: str) -> bool:
 
 _NAMES: Final = frozenset(SERVER_LOGGERS)
 _BELOW: Final = tuple(f"{name}." for name in SERVER_LOGGERS)
+
+
+def is_access(record: logging.LogRecord) -> bool:
+    """Whether a server's record is a line per request, under whatever name it is written."""
+    return record.name in ACCESS_LOGGERS or (isinstance(record.msg, str) and record.msg.startswith(_WEBSOCKET_ACCESS))
 
 
 def mark_reported(error: BaseException) -> None:

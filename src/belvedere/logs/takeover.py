@@ -31,6 +31,7 @@ class Takeover:
 
     def take(self, level: str, quiet: Mapping[str, str], *, silence_access: bool) -> None:
         root = logging.getLogger()
+        self.handler.silences_access = silence_access
         if self.handler not in root.handlers:
             # Somebody has configured anew: what was there before is nobody's any more.
             self._removed.pop(root, None)

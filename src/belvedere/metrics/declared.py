@@ -195,7 +195,7 @@ def histogram(
     buckets: Sequence[float] | None = None,
     max_series: int = 2000,
 ) -> Histogram:
-    """Declare a histogram; `buckets` are upper bounds in its unit, rising, by default those of request durations.
+    """Declare a histogram; `buckets` are upper bounds in its unit, rising, by default prometheus-client's.
 
     Raises:
         ValueError: the name is taken, or declared with another type, other labels or buckets.

@@ -61,7 +61,7 @@ def read(text: str) -> Any:
 
 
 class KnownVariables(PydanticBaseSettingsSource):
-    """The variables of OpenTelemetry, Sentry, uvicorn and twelve-factor services that have a setting here.
+    """The variables of OpenTelemetry, uvicorn and twelve-factor services that have a setting here.
 
     OpenTelemetry's names and their order of precedence: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
     """
