@@ -43,13 +43,12 @@ def _table(plan: inprocess.Plan, options: argparse.Namespace) -> int:
     rows = _rows(options.only)
     costs = inprocess.measure(rows, plan, say)
     shares: dict[str, sockets.Share] = {}
-    load = ""
     if not options.no_sockets:
         measured = [row for row in rows if row is not BARE and not costs[row.name].refused]
         socket_plan = sockets.SocketPlan(pairs=3, seconds=0.3) if options.quick else sockets.SocketPlan()
-        shares, load = sockets.measure(measured, socket_plan, say)
+        shares = sockets.measure(measured, socket_plan, say)
     verdicts = targets.verdicts(costs, shares)
-    print(table.render(machine, rows, costs, shares, load))
+    print(table.render(machine, rows, costs, shares))
     print("", *(verdict.line() for verdict in verdicts), sep="\n")
     if options.json:
         found = {

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import statistics
-import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from benchmarks.application import HEADERS
 from benchmarks.children import Child, VariantError
 from benchmarks.machine import available_cpus
 from benchmarks.variants import BARE, Variant
@@ -57,60 +52,25 @@ class Share:
 
 
 class Load:
-    """`wrk` if it is there, else our own."""
+    """The load's process, on a processor of its own where there is one."""
 
     def __init__(self, plan: SocketPlan, cpu: int | None) -> None:
         self.plan = plan
-        self.wrk = shutil.which("wrk")
-        self.cpu = cpu
-        self.child = None if self.wrk else Child("benchmarks.load", cpu=cpu)
-
-    @property
-    def name(self) -> str:
-        """What the load came from."""
-        return "wrk" if self.wrk else "benchmarks.load"
+        self.child = Child("benchmarks.load", cpu=cpu)
 
     def half(self, server: Child, port: int) -> Half:
         """Load the server once."""
         before = server.cpu_seconds()
-        per_second, completed = self._run(port)
-        spent = server.cpu_seconds() - before
-        return Half(per_second, completed / spent if spent else 0.0)
-
-    def _run(self, port: int) -> tuple[float, float]:
-        if self.child is None:
-            return self._wrk(port)
         self.child.ask(f"{port} {self.plan.seconds} {self.plan.connections}")
         answer = self.child.answer()
         if answer["failed"]:
             raise VariantError(f"{answer['failed']:.0f} answers were not 200")
-        return answer["per_second"], answer["completed"]
-
-    def _wrk(self, port: int) -> tuple[float, float]:
-        assert self.wrk
-        seconds = max(1, round(self.plan.seconds))
-        command = [self.wrk, "-t1", f"-c{self.plan.connections}", f"-d{seconds}s", f"http://127.0.0.1:{port}"]
-        command += ["-s", str(Path(__file__).with_name("wrk.lua"))]
-        for name, value in HEADERS:
-            if name != b"host":
-                command += ["-H", f"{name.decode()}: {value.decode()}"]
-        if self.cpu is not None and (taskset := shutil.which("taskset")):
-            command = [taskset, "-c", str(self.cpu), *command]
-        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-        rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-        completed = re.search(r"(\d+) requests in", said)
-        if rate is None or completed is None or "Non-2xx" in said:
-            raise VariantError(f"wrk said: {said.strip()[-200:]}")
-        return float(rate[1]), float(completed[1])
-
-    def stop(self) -> None:
-        """End the child, where there is one."""
-        if self.child is not None:
-            self.child.stop()
+        spent = server.cpu_seconds() - before
+        return Half(answer["per_second"], answer["completed"] / spent if spent else 0.0)
 
 
-def measure(variants: Iterable[Variant], plan: SocketPlan, say: Say) -> tuple[dict[str, Share], str]:
-    """Measure the rows against one bare server that runs all along; what loaded them is returned too.
+def measure(variants: Iterable[Variant], plan: SocketPlan, say: Say) -> dict[str, Share]:
+    """Measure the rows against one bare server that runs all along.
 
     The server has one processor to itself, the load and the reader of the log lines another, where there are two.
     """
@@ -127,10 +87,10 @@ def measure(variants: Iterable[Variant], plan: SocketPlan, say: Say) -> tuple[di
                 say(f"over sockets: {row.title}")
                 shares[row.name] = _pairs(row, (bare, bare_port), load, plan, server_cpu)
     finally:
-        load.stop()
+        load.child.stop()
         if load_cpu is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, cpus)
-    return shares, load.name
+    return shares
 
 
 def _pairs(row: Variant, bare: tuple[Child, int], load: Load, plan: SocketPlan, cpu: int | None) -> Share:

@@ -17,7 +17,6 @@ def render(
     variants: Sequence[Variant],
     costs: Mapping[str, Cost],
     shares: Mapping[str, Share],
-    load: str,
 ) -> str:
     """Return the head and the table of a run."""
     bare = costs[BARE.name]
@@ -25,7 +24,7 @@ def render(
         *machine.lines(),
         f"A bare request takes {bare.least():.1f} µs of CPU (median {bare.middle():.1f}) in process,"
         f" {LOADED} per turn of the event loop; {bare.least(ALONE):.1f} one at a time"
-        + (f" and {_bare_rate(shares):,.0f} are answered per second over sockets, loaded by {load}." if load else "."),
+        + (f" and {_bare_rate(shares):,.0f} are answered per second over sockets." if shares else "."),
         "",
     ]
     rows = [_row(variant, costs, shares) for variant in variants]

@@ -53,7 +53,7 @@ class Cycle:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         else:
-            self.body = message["body"]
+            self.body += message.get("body", b"")
 
 
 async def drive(app: ASGIApp, count: int, together: int = 1) -> None:

@@ -47,7 +47,7 @@ if __name__ == "__main__":
 
 
 def serve(folder: Path, *command: str) -> tuple[list[Line], str]:
-    """Run a server, send it two requests and a WebSocket's, stop it by SIGTERM; return its lines, and what it wrote to stderr."""
+    """Run a server, send it two requests and a WebSocket, stop it by SIGTERM; return its lines, and its stderr."""
     (folder / "shop.py").write_text(APPLICATION)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -66,9 +66,9 @@ def serve(folder: Path, *command: str) -> tuple[list[Line], str]:
                 connection.request("GET", path, headers={"X-Request-ID": f"id{path[:4].replace('/', '-')}"})
                 connection.getresponse().read()
                 connection.close()
-            with connect(f"ws://127.0.0.1:{listening.getsockname()[1]}/live?token=secret", proxy=None) as live:
-                with contextlib.suppress(ConnectionClosed):
-                    live.recv()
+            address = f"ws://127.0.0.1:{listening.getsockname()[1]}/live?token=secret"
+            with connect(address, proxy=None) as live, contextlib.suppress(ConnectionClosed):
+                live.recv()
             server.send_signal(signal.SIGTERM)
             out, err = server.communicate(timeout=30)
     return parsed(out), err.decode()
