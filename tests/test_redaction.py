@@ -209,6 +209,13 @@ def test_more_keys_are_redacted_on_request() -> None:
         ('{"password": null}', '{"password": null}'),
         (f"token={JWT}", f"token={HIDDEN}"),
         ("password='never closed", f"password='{HIDDEN}'"),
+        # Keys in the values of others, bytes, and quotes within quotes.
+        ("url=https://shop.example/x?token=abc&page=2", f"url=https://shop.example/x?token={HIDDEN}&page=2"),
+        ('message="login, password=abc" n=1', f'message="login, password={HIDDEN}" n=1'),
+        ('body=\'{"password": "abc", "n": 1}\'', f'body=\'{{"password": "{HIDDEN}", "n": 1}}\''),
+        ("{b'password': b'a b', 'n': b'x'} token=b'c'", f"{{b'password': '{HIDDEN}', 'n': b'x'}} token='{HIDDEN}'"),
+        (r'{"password": "a\"b c\\", "n": "x"}', f'{{"password": "{HIDDEN}", "n": "x"}}'),
+        ("retry=2 user=ada rate=5", "retry=2 user=ada rate=5"),
         # Ordinary texts.
         ("", ""),
         ("order_placed", "order_placed"),

@@ -27,7 +27,7 @@ def without_shapes(text: str, is_secret: Callable[[str], bool]) -> str:
     if " " in text and ("earer" in text or "asic" in text or "EARER" in text or "ASIC" in text):
         text = _SCHEMES.sub(_credential, text)
     if "=" in text or "':" in text or '":' in text:
-        text = _ASSIGNMENT.sub(lambda found: _assignment(found, is_secret), text)
+        text = _without_assignments(text, is_secret)
     if "@" in text:
         text = _without_addresses(text)
     if len(text) > 12 and _MAYBE_CARD.search(text) is not None:
@@ -35,23 +35,37 @@ def without_shapes(text: str, is_secret: Callable[[str], bool]) -> str:
     return text
 
 
-# `key=value` anywhere, and `"key": "value"` as JSON and `repr` write it. The key begins where a word does, which
-# keeps a long word from being read again from each of its letters.
-_ASSIGNMENT: Final = re.compile(
-    r"""(?<![\w.-])(["']?)([A-Za-z_][\w.-]{1,63})(=|["']\s?:\s?)"""
-    r"""(\[redacted\]|"[^"\n]{0,4096}"?|'[^'\n]{0,4096}'?|[^\s&,;"'<>)}\]]+)"""
+# `key=value` anywhere, and `"key": "value"` as JSON and `repr` write it, bytes included. The key begins where a word
+# does, which keeps a long word from being read again from each of its letters.
+_KEY: Final = re.compile(r"""(?<![\w.-])(?:[bru]?["'])?([A-Za-z_][\w.-]{1,63})(=|["']\s?:\s?)""")
+_VALUE: Final = re.compile(
+    r"""\[redacted\]|[bru]?"(?:[^"\\\n]|\\.){0,4096}"?|[bru]?'(?:[^'\\\n]|\\.){0,4096}'?|[^\s&,;"'<>)}\]]+"""
 )
 
 
-def _assignment(found: re.Match[str], is_secret: Callable[[str], bool]) -> str:
-    before, key, between, value = found.groups()
-    # Source code says `password=password`, which tells nothing.
-    if value == key or not is_secret(key):
-        return found.group()
-    if value[0] in {"'", '"'}:
-        return f"{before}{key}{between}{value[0]}{REDACTED}{value[0]}"
-    # `"attempts": 3`: what stands there without quotes is no text.
-    return f"{before}{key}{between}{REDACTED}" if between == "=" else found.group()
+def _without_assignments(text: str, is_secret: Callable[[str], bool]) -> str:
+    """Replace the values of secret keys; those of others are read on, as they may hold keys themselves."""
+    parts: list[str] = []
+    done = 0
+    for found in _KEY.finditer(text):
+        key, between = found.groups()
+        if found.start() < done or not is_secret(key):
+            continue
+        value = _VALUE.match(text, found.end())
+        # Source code says `password=password`, which tells nothing.
+        if value is None or value.group() == key:
+            continue
+        quoted = value.group().lstrip("bru")[:1]
+        if quoted in {"'", '"'}:
+            shown = f"{quoted}{REDACTED}{quoted}"
+        elif between == "=":
+            shown = REDACTED
+        else:
+            # `"attempts": 3`: what stands there without quotes is no text.
+            continue
+        parts += (text[done : found.end()], shown)
+        done = value.end()
+    return "".join((*parts, text[done:])) if parts else text
 
 
 _SCHEMES: Final = re.compile(r"(?<![A-Za-z0-9])([Bb]earer|BEARER|[Bb]asic|BASIC)(\s{1,8})([A-Za-z0-9._~+/=-]{4,})")
