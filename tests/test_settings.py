@@ -197,6 +197,18 @@ def test_a_bad_setting_is_named(values: dict[str, Any], told: str) -> None:
     assert [line.split()[0] for line in lines] == [told]
 
 
+def test_metrics_and_a_probe_cannot_share_a_path() -> None:
+    """Each would hide the other; with metrics on a port of their own, their path is free."""
+    with pytest.raises(SettingsError) as caught:
+        Settings(metrics={"path": "/healthz"})
+    assert str(caught.value).splitlines()[1:] == [
+        "  settings (BELVEDERE_*): metrics.path and health.live are both /healthz: give each its own"
+    ]
+    assert Settings(metrics={"path": "/healthz"}, health={"live": "/live"}).health is not None
+    assert Settings(metrics={"path": "/healthz"}, health=None).health is None
+    assert Settings(metrics={"path": "/healthz", "port": 9100}).metrics is not None
+
+
 def test_json_that_does_not_parse_is_one_bad_setting_among_others(env: pytest.MonkeyPatch) -> None:
     """Broken JSON in a variable does not hide what else is wrong."""
     environ(env, BELVEDERE_LOGS="{level: s3cret", BELVEDERE_METRICS__PORT="x")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from belvedere.settings.environment import DELIMITER, PREFIX, KnownVariables, OwnVariables, process_environment
@@ -77,6 +77,14 @@ class Settings(BaseSettings):
     tracing: TracingSettings | None = TracingSettings()
     """Traces."""
 
+    @model_validator(mode="after")
+    def _own_paths(self) -> Settings:
+        if self.metrics is not None and self.metrics.port is None:
+            for probe, path in self.health or ():
+                if path == self.metrics.path:
+                    raise ValueError(f"metrics.path and health.{probe} are both {path}: give each its own")
+        return self
+
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
@@ -108,6 +116,6 @@ def _message(error: ValidationError) -> str:
         place = [
             str(part) for part in problem["loc"] if not str(part).startswith(("function-", "is-instance", "literal["))
         ]
-        variable = PREFIX + DELIMITER.join(part.upper() for part in place[:2])
+        variable = PREFIX + (DELIMITER.join(part.upper() for part in place[:2]) or "*")
         lines.append(f"  {'.'.join(place) or 'settings'} ({variable}): {problem['msg'].removeprefix('Value error, ')}")
     return "Belvedere cannot start, its settings are wrong:\n" + "\n".join(dict.fromkeys(lines))
