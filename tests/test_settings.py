@@ -101,6 +101,14 @@ def test_null_switches_a_feature_off(env: pytest.MonkeyPatch, feature: str) -> N
     assert getattr(Settings(), feature) is None
 
 
+def test_levels_are_written_in_any_case(env: pytest.MonkeyPatch) -> None:
+    """The standard library writes them in capitals, for single loggers too."""
+    environ(env, BELVEDERE_LOGS__QUIET='{"httpx": "WARNING"}', LOG_LEVEL="Debug")
+    logs = Settings().logs
+    assert logs is not None
+    assert (logs.level, logs.quiet) == ("debug", {"httpx": "warning"})
+
+
 def test_null_takes_a_single_setting_away(env: pytest.MonkeyPatch) -> None:
     """A probe without a path is not served."""
     environ(env, BELVEDERE_HEALTH__LIVE="null")

@@ -22,7 +22,6 @@ from pydantic import (
 
 from belvedere import conventions
 
-Level = Literal["debug", "info", "warning", "error", "critical"]
 Network = IPv4Network | IPv6Network
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -42,6 +41,10 @@ def _pairs(value: Any) -> Any:
     if isinstance(value, str):
         return dict(part.strip().split("=", 1) for part in value.split(",") if "=" in part)
     return value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _path(value: str) -> str:
@@ -71,6 +74,7 @@ def _network(value: Any) -> Any:
         raise ValueError("no network: write it as 10.0.0.0/8 or 2001:db8::/32, or one address") from None
 
 
+Level = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Path = Annotated[str, BeforeValidator(_path)]
 HeaderName = Annotated[str, BeforeValidator(_header_name)]
@@ -139,11 +143,6 @@ class LogSettings(Group):
     """Whether each request has an access line."""
     otlp: bool = False
     """Whether log records are exported over OTLP as well."""
-
-    @field_validator("level", mode="before")
-    @classmethod
-    def _lower(cls, value: Any) -> Any:
-        return value.lower() if isinstance(value, str) else value
 
 
 class MetricSettings(Group):
