@@ -219,10 +219,10 @@ def test_metrics_and_a_probe_cannot_share_a_path() -> None:
 
 def test_json_that_does_not_parse_is_one_bad_setting_among_others(env: pytest.MonkeyPatch) -> None:
     """Broken JSON in a variable does not hide what else is wrong."""
-    environ(env, BELVEDERE_LOGS="{level: s3cret", BELVEDERE_METRICS__PORT="x")
+    environ(env, BELVEDERE_LOGS="{level: s3cret", BELVEDERE_METRICS__PORT="x", BELVEDERE_HEALTH="[" * 100_000)
     with pytest.raises(SettingsError) as caught:
         Settings()
-    assert [line.split()[0] for line in str(caught.value).splitlines()[1:]] == ["logs", "metrics.port"]
+    assert [line.split()[0] for line in str(caught.value).splitlines()[1:]] == ["logs", "metrics.port", "health"]
     assert "s3cret" not in str(caught.value)
 
 
