@@ -70,6 +70,19 @@ def test_logs_can_be_installed_again(start: Start, lines: Lines) -> None:
     assert lines() == [line("info", "app", "again")]
 
 
+def test_a_removed_application_leaves_nothing_with_those_that_stay(start: Start) -> None:
+    """Its access line hears of no level any more; a test suite makes hundreds of applications."""
+    start()
+    assert outputs.active is not None
+    told = list(outputs.active.pipeline.levels.changed)
+    for _ in range(3):
+        logs = Logs(settings())
+        logs.install()
+        logs.install()
+        logs.remove()
+    assert outputs.active.pipeline.levels.changed == told
+
+
 def test_what_is_not_installed_does_nothing() -> None:
     """Every method can be called at any time."""
     logs = Logs(settings())

@@ -52,6 +52,8 @@ class AccessLine:
 
     def use(self, output: Output | None) -> None:
         """Write to `output` from now on; `None`: nowhere."""
+        if self._output is not None:
+            self._output.pipeline.levels.changed.remove(self._forget)
         self._output = None
         if output is None:
             return
@@ -64,7 +66,7 @@ class AccessLine:
         self._names = tuple(name(key, key) for key in _DIFFERING)
         self._client_name = None if self._client is None else name("client", "client")
         self._forms: dict[tuple[str, str, int], Form] = {}
-        pipeline.levels.changed.append(self._forms.clear)
+        pipeline.levels.changed.append(self._forget)
         self._paths: dict[str, str] = {}
         self._clients: dict[str | None, str] = {}
         self._output = output
@@ -194,6 +196,10 @@ class AccessLine:
         if request.disconnected and request.status != 499:
             fields["disconnected"] = True
         return fields
+
+    def _forget(self) -> None:
+        """Make all forms anew: another level decides now which of them are written."""
+        self._forms.clear()
 
     def _path(self, pipeline: Pipeline, path: str) -> str:
         shown = pipeline.text(path)
