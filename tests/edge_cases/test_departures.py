@@ -60,6 +60,29 @@ async def test_a_client_that_leaves_before_the_answer(observe: Observe, lines: L
     assert await counted(app) == ended(499)
 
 
+async def test_an_error_of_a_database_after_the_client_left(observe: Observe, lines: Lines) -> None:
+    """An `OSError` that the application itself ran into is told with its traceback, though nobody is there to read."""
+    entered = asyncio.Event()
+    app = FastAPI()
+
+    @app.get("/")
+    async def slow(request: Request) -> None:
+        entered.set()
+        await gone(request)
+        raise ConnectionRefusedError("no database")
+
+    observe(app)
+    exchange = Exchange(app)
+    task = exchange.start()
+    await entered.wait()
+    exchange.disconnect()
+    assert isinstance((await task).cause, ConnectionRefusedError)
+    told, line = lines()
+    assert (told["event"], told["exception_message"]) == ("unhandled_exception", "no database")
+    assert line["status"] == 499
+    assert await counted(app) == ended(499, exception="ConnectionRefusedError")
+
+
 async def test_a_client_that_leaves_before_its_body_is_read(observe: Observe, lines: Lines) -> None:
     """Whoever leaves while sending is a 499: one line, no exception of the application."""
     app = FastAPI()

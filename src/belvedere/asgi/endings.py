@@ -7,13 +7,25 @@ from starlette.websockets import WebSocketDisconnect
 
 from belvedere.context import RequestContext
 
-_LEFT = (OSError, ClientDisconnect, WebSocketDisconnect)
-"""How servers and Starlette tell an application that its client has gone."""
+_LEFT = (ClientDisconnect, WebSocketDisconnect)
+"""How Starlette tells an application that its client has gone; servers raise an `OSError` in `send` (ASGI 2.4)."""
+_MARK = "__belvedere_left__"
+
+
+def mark_left(error: OSError) -> None:
+    """Remember that the server raised `error` because nobody listens: the application has others of that type."""
+    try:
+        setattr(error, _MARK, True)
+    except Exception:  # an exception may refuse attributes in any way
+        return
 
 
 def has_left(request: RequestContext, error: BaseException) -> bool:
     """Whether `error` says only that the client has gone, which is nobody's mistake."""
-    return request.disconnected and isinstance(only_one(error), _LEFT)
+    if not request.disconnected:
+        return False
+    cause = only_one(error)
+    return isinstance(cause, _LEFT) or (isinstance(cause, OSError) and getattr(cause, _MARK, False) is True)
 
 
 def only_one(error: BaseException) -> BaseException:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from belvedere import failures
 from belvedere.asgi.client import client_address, is_secure
+from belvedere.asgi.endings import mark_left
 from belvedere.asgi.identity import UUID4_FIXED, UUID4_RANDOM, as_uuid, callers_id, parse_traceparent
 from belvedere.asgi.native_telemetry import adopted_span
 from belvedere.asgi.plan import HeaderList, Message, Plan, Receive, Scope, Send
@@ -183,8 +184,9 @@ class HttpExchange(Exchange):
             last = kind == "http.response.pathsend"
         try:
             await self.channel_out(message)
-        except OSError:
+        except OSError as error:
             # ASGI 2.4: the server says so when nobody listens any more.
+            mark_left(error)
             self.disconnected = not self.ended
             if kind == "http.response.start":
                 self.status = CLIENT_CLOSED_REQUEST
@@ -232,6 +234,7 @@ class WebSocketExchange(Exchange):
                 # Nobody was let in, and the observers were told of nobody.
                 self.answered = False
             if isinstance(error, OSError):
+                mark_left(error)
                 self.disconnected = True
             raise
         if kind == "websocket.accept":
