@@ -1,4 +1,4 @@
-"""A bounded load: keep-alive connections, one request at a time on each. It takes a quarter of what the server takes.
+"""A bounded load: keep-alive connections, one request at a time on each. It takes a third of the server's time.
 
 `python -m benchmarks.load DESCRIPTOR` reads lines `PORT SECONDS CONNECTIONS` and answers with what was completed.
 """

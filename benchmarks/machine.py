@@ -38,7 +38,7 @@ def this_machine() -> Machine:
     return Machine(
         cpu=_cpu(),
         cores=len(available_cpus()),
-        system=f"{platform.system()} {platform.release()}",
+        system=platform.system(),
         python=platform.python_version(),
         packages={name: _version(name) for name in ("belvedere", "fastapi", "starlette", "uvicorn", "uvloop")},
         load=os.getloadavg()[0],
