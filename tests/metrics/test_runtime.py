@@ -49,6 +49,24 @@ async def test_checks_are_up_or_not_and_take_their_time(observe: Observe) -> Non
     assert len(buckets) == 24
 
 
+def test_the_lag_is_that_of_the_loop_that_started_last() -> None:
+    """Two servers of one process may share an application: neither sets timers in the other's loop."""
+    lag = LoopLag()
+
+    async def tick() -> None:
+        lag.tick()
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(lag.start())
+        second.run(lag.start())
+        planned: list[object] = []
+        second.get_loop().call_later = lambda *call, **_: planned.append(call)  # type: ignore[assignment,method-assign]
+        first.run(tick())
+        assert planned == []
+        second.run(tick())
+        assert len(planned) == 1
+
+
 async def test_the_thread_pool_shows_who_is_busy_and_who_waits(observe: Observe) -> None:
     """Sync endpoints in the pool are busy threads, those beyond its size wait."""
     app = FastAPI()

@@ -33,6 +33,7 @@ class LoopLag:
         return max(*self._worst, late, 0.0)
 
     async def start(self) -> None:
+        # A second loop that serves the same application takes over: the first one's tick finds that out and ends.
         self._loop = asyncio.get_running_loop()
         self._window_ends = self._clock() + _WINDOW
         self._schedule()
@@ -44,6 +45,8 @@ class LoopLag:
 
     def tick(self) -> None:
         """Note how late this call is, and plan the next."""
+        if asyncio.get_running_loop() is not self._loop:
+            return
         now = self._clock()
         self._worst[0] = max(self._worst[0], now - self._due)
         if now >= self._window_ends:
