@@ -49,7 +49,6 @@ class RequestContext:
         "excluded",
         "headers",
         "method",
-        "mount",
         "path",
         "plan",
         "request_bytes",
@@ -79,7 +78,6 @@ class RequestContext:
     bound: dict[str, Any] | None
     route: Any
     route_scope: dict[str, Any] | None
-    mount: str
     endpoint: str
     websocket: bool
     excluded: bool

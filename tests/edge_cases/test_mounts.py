@@ -141,6 +141,28 @@ async def test_a_middleware_that_copies_the_scope_hides_nothing(observe: Observe
     assert await endpoint(app, "/sub/items/7") == "/sub/items/{item_id}"
 
 
+async def test_a_second_dispatch_begins_anew(observe: Observe) -> None:
+    """A middleware that asks its application again after a 404 leaves the template of the second attempt alone."""
+    sub = FastAPI()
+    sub.get("/items/{item_id}")(item)
+    app = FastAPI()
+    app.mount("/sub", sub)
+
+    class Fallback:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def nowhere(message: Any) -> None: ...
+
+            await self.app(dict(scope), receive, nowhere)
+            await self.app({**scope, "path": "/sub/items/7"}, receive, send)
+
+    app.add_middleware(Fallback)
+    observe(app)
+    assert await endpoint(app, "/sub/nothing") == "/sub/items/{item_id}"
+
+
 async def test_an_application_that_answers_by_itself_below_a_mount(observe: Observe) -> None:
     """A mounted ASGI callable without routes is the mount's path and `/{path}`."""
     app = FastAPI()

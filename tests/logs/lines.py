@@ -55,7 +55,6 @@ def request(
     made.method, made.path, made.endpoint, made.client = method, path, endpoint, client
     made.request_id, made.trace_id, made.span_id, made.sampled = REQUEST_ID, TRACE_ID, None, True
     made.bound = made.route = made.route_scope = made.exception = None
-    made.mount = ""
     made.websocket = made.excluded = made.disconnected = False
     made.started, made.duration = 0.0, 0.0125
     made.status, made.request_bytes, made.response_bytes = 200, 0, 42

@@ -53,7 +53,6 @@ class Exchange(RequestContext):
         self.method = scope.get("method", "WEBSOCKET")
         self.path = scope["path"]
         self.endpoint = UNMATCHED
-        self.mount = ""
         self.span_id = self.bound = self.route = self.route_scope = self.exception = None
         self.length: bytes | None = None
         self.answered = self.ended = self.trailers = self.excluded = self.disconnected = self.websocket = False

@@ -20,6 +20,9 @@ from belvedere.context import SCOPE_KEY, RequestContext
 Scope = dict[str, Any]
 Handle = Callable[..., Awaitable[None]]
 
+_MOUNT = "belvedere.mount"
+"""Where a mount leaves its template for the routes below; copies of the scope carry it downwards, and only there."""
+
 _users = 0
 _originals: list[tuple[type[BaseRoute], Handle]] = []
 
@@ -42,7 +45,8 @@ def _note_route(route: Any, scope: Scope) -> None:
     except AttributeError:
         # Somebody's own kind of route may have a path and no format.
         template = str(getattr(taken, "path", ""))
-    request.endpoint = request.mount + template if request.mount else template
+    mount = scope.get(_MOUNT)
+    request.endpoint = mount + template if mount else template
     on_route = request.plan.on_route
     if on_route is not None:
         on_route(request, scope)
@@ -52,9 +56,9 @@ def _note_mount(mount: Any, scope: Scope) -> None:
     request: RequestContext | None = scope.get(SCOPE_KEY)
     if request is None:
         return
-    request.mount += mount.path_format.removesuffix("/{path}")
+    path = scope[_MOUNT] = scope.get(_MOUNT, "") + mount.path_format.removesuffix("/{path}")
     request.route = None
-    request.endpoint = request.mount + "/{path}"
+    request.endpoint = path + "/{path}"
     if request.plan.on_mount is not None:
         request.plan.on_mount(mount.app)
 
