@@ -45,6 +45,15 @@ def app(request: pytest.FixtureRequest) -> FastAPI:
     return app
 
 
+async def test_an_application_behind_a_host_has_the_same_shape(log: Log) -> None:
+    """What a `Host` route leads to answers as what is mounted does."""
+    app = FastAPI()
+    app.host("shop.test", raising(RuntimeError("password=hunter2")))
+    with attached(app, log):
+        response = await ask(app, "/")
+    assert (response.status_code, response.json()) == (500, INTERNAL)
+
+
 def raising(error: Exception) -> FastAPI:
     app = FastAPI()
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Mount, Route, WebSocketRoute
 
 from belvedere import failures
 from belvedere.context import SCOPE_KEY, RequestContext
@@ -63,6 +63,12 @@ def _note_mount(mount: Any, scope: Scope) -> None:
         request.plan.on_mount(mount.app)
 
 
+def _note_host(host: Any, scope: Scope) -> None:
+    request: RequestContext | None = scope.get(SCOPE_KEY)
+    if request is not None and request.plan.on_mount is not None:
+        request.plan.on_mount(host.app)
+
+
 def _noting(note: Callable[[Any, Scope], None], original: Handle) -> Handle:
     def handle(self: Any, scope: Scope, receive: Any, send: Any) -> Awaitable[None]:
         try:
@@ -82,6 +88,7 @@ def hook() -> None:
         return
     for kind, note in (
         (Mount, _note_mount),
+        (Host, _note_host),
         (Route, _note_route),
         (WebSocketRoute, _note_route),
         (APIRoute, _note_route),
