@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 import belvedere
+from tests.drive import written
 from tests.process import fresh_process
 
 Lines = Callable[..., list[dict[str, Any]]]
@@ -53,7 +53,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
     """
 
     def read(key: str = "", *values: str) -> list[dict[str, Any]]:
-        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        found = written(capsys)
         for line in found:
             assert next(iter(line)) == "timestamp"
             timestamp = line.pop("timestamp")

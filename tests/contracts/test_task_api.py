@@ -296,9 +296,10 @@ async def test_file(serve: Serve, lines: Lines, tmp_path: Path) -> None:
     path = tmp_path / "logs" / "app.log"
     app = serve(build(logs={"format": "json", "path": str(path)}))
     answer = await ask(app, "GET", "/api/v1/tasks", headers=WITH_ID)
+    shown = lines()
     (line,) = (json.loads(line) for line in path.read_text().splitlines())
     del line["timestamp"], line["latency_ms"]
-    assert [line] == lines() == [access("/api/v1/tasks", "/api/v1/tasks", 200, len(answer.body))]
+    assert [line] == shown == [access("/api/v1/tasks", "/api/v1/tasks", 200, len(answer.body))]
 
 
 async def test_ids(serve: Serve, lines: Lines) -> None:
