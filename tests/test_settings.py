@@ -247,3 +247,26 @@ def test_nothing_is_read_from_files(env: pytest.MonkeyPatch, tmp_path: Path) -> 
     (tmp_path / ".env").write_text("BELVEDERE_SERVICE=from-file\n")
     env.chdir(tmp_path)
     assert Settings().service == ""
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "set-cookie", "traceparent"])
+def test_a_header_with_a_meaning_of_its_own_is_none_for_the_id(name: str) -> None:
+    """Every answer would break, or its caller."""
+    with pytest.raises(SettingsError, match="this header has a meaning of its own"):
+        Settings(requests={"header": name})
+
+
+def test_what_other_libraries_understand_does_not_stop_the_start(env: pytest.MonkeyPatch) -> None:
+    """A level by number, or a protocol that few exporters speak, is no mistake of the user's."""
+    env.setenv("LOG_LEVEL", "30")
+    env.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
+    settings = Settings()
+    assert settings.logs is not None
+    assert settings.tracing is not None
+    assert (settings.logs.level, settings.tracing.protocol) == ("warning", "http/protobuf")
+
+
+def test_a_label_needs_room_for_a_value() -> None:
+    """A bound below 1 would fold everything, or fail later."""
+    with pytest.raises(SettingsError, match=r"metrics.context_labels.tenant .*greater than or equal to 1"):
+        Settings(metrics={"context_labels": {"tenant": 0}})

@@ -40,6 +40,7 @@ class RequestContext:
     """
 
     __slots__ = (
+        "begun_as",
         "bound",
         "client",
         "disconnected",
@@ -79,6 +80,7 @@ class RequestContext:
     route: Any
     route_scope: dict[str, Any] | None
     endpoint: str
+    begun_as: str
     websocket: bool
     excluded: bool
     started: float

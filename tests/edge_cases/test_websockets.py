@@ -101,6 +101,32 @@ async def test_a_connection_is_active_until_the_client_leaves(app: FastAPI, obse
     assert line == access(line, 101, disconnected=True)
 
 
+async def test_a_connection_accepted_before_its_route_is_known(app: FastAPI, observe: Observe) -> None:
+    """What is counted up under one endpoint is counted down under the same."""
+
+    class Accepting:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def sent(message: Any) -> None:
+                if message["type"] != "websocket.accept":
+                    await send(message)
+
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.accept"})
+            await self.app(scope, receive, sent)
+
+    app.add_middleware(Accepting)
+    observe(app)
+    socket = Socket(app, "/ws/1")
+    task = socket.start()
+    await socket.sent(1)
+    socket.leave()
+    await task
+    assert await counted(app) == connections({"accepted": 1.0}, endpoint="unmatched", active=0.0)
+
+
 async def test_a_connection_that_the_application_closes(observe: Observe, lines: Lines) -> None:
     """An endpoint that closes and returns ends its connection in order."""
     app = FastAPI()

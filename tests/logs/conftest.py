@@ -30,7 +30,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(variable)
     root = logging.getLogger()
     before = (list(root.handlers), root.level, logging.Logger.makeRecord)
+    # Other tests run servers in this process, which leave levels and handlers behind.
     loggers = dict(logging.Logger.manager.loggerDict)
+    logging.Logger.manager.loggerDict.clear()
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     failures.counts.clear()

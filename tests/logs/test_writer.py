@@ -45,13 +45,26 @@ async def test_a_long_turn_is_written_as_it_grows(pipe: Pipe, writer: Writer) ->
     assert len(pipe.read()) == TURN_BYTES + 1
 
 
-async def test_errors_are_written_at_once(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
-    """An error takes with it what was logged before it in the same turn."""
+async def test_what_stands_in_for_stdout_gets_each_line_at_once(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A test that captures its output finds there what was logged, without giving the loop another turn."""
     start()
     get_logger("app").info("first")
-    assert capsys.readouterr().out == ""
+    assert parsed(capsys.readouterr().out) == [line("info", "app", "first")]
+
+
+async def test_errors_are_written_at_once(start: Start, pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error takes with it what was logged before it in the same turn."""
+    start()
+    active = outputs.active
+    assert active is not None
+    monkeypatch.setattr(active, "writer", Writer(stdout(pipe.stream)))
+    get_logger("app").info("first")
+    assert pipe.read() == b""
     get_logger("app").error("second")
-    assert parsed(capsys.readouterr().out) == [line("info", "app", "first"), line("error", "app", "second")]
+    assert parsed(pipe.read().decode()) == [line("info", "app", "first"), line("error", "app", "second")]
+    active.writer.close()
 
 
 def test_without_a_loop_lines_are_written_at_once(pipe: Pipe, writer: Writer) -> None:

@@ -145,3 +145,16 @@ async def test_a_flood_of_paths_and_methods_leaves_a_handful_of_series(observe: 
         'http_requests_total{endpoint="unmatched",method="GET",status="404"}': 500.0,
         'http_requests_total{endpoint="unmatched",method="_OTHER",status="404"}': 500.0,
     }
+
+
+async def test_a_long_value_is_cut(observe: Observe) -> None:
+    """A label's value has at most 256 characters, whatever was bound."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def root() -> None:
+        belvedere.bind(tenant="t" * 1_000_000)
+
+    observe(app, metrics={"context_labels": {"tenant": 3}})
+    await ask(app, "GET", "/")
+    assert by_tenant(await scrape(app)) == {"t" * 256: 1.0}

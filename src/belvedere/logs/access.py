@@ -26,10 +26,7 @@ _DIFFERING: Final = ("timestamp", "request_id", "trace_id", "path", "latency_ms"
 _OPTION: Final = orjson.OPT_APPEND_NEWLINE
 _LEVELS: Final = {20: "info", 30: "warning", 40: "error"}
 _REMEMBERED: Final = 2048
-"""Paths, clients and kinds of requests, each, whose part of the line is kept: most come again soon."""
-_SHORT: Final = 128
-"""Characters of a path that is worth keeping."""
-
+"""Clients and kinds of requests, each, whose part of the line is kept: most come again soon."""
 
 Form = dict[str, Any]
 
@@ -67,7 +64,6 @@ class AccessLine:
         self._client_name = None if self._client is None else name("client", "client")
         self._forms: dict[tuple[str, str, int], Form] = {}
         pipeline.levels.changed.append(self._forget)
-        self._paths: dict[str, str] = {}
         self._clients: dict[str | None, str] = {}
         self._output = output
 
@@ -99,7 +95,7 @@ class AccessLine:
         line[timestamp] = pipeline.timestamp()
         line[request_id] = request.request_id
         line[trace_id] = request.trace_id
-        line[path] = self._paths.get(request.path) or self._path(pipeline, request.path)
+        line[path] = pipeline.text(request.path)
         line[latency] = int(request.duration * 1_000_000) / 1000
         line[size] = request.response_bytes
         client = self._client_name
@@ -200,12 +196,6 @@ class AccessLine:
     def _forget(self) -> None:
         """Make all forms anew: another level decides now which of them are written."""
         self._forms.clear()
-
-    def _path(self, pipeline: Pipeline, path: str) -> str:
-        shown = pipeline.text(path)
-        if len(path) <= _SHORT:
-            _remember(self._paths, path, shown)
-        return shown
 
     def _put_client(self, line: Form, key: str, client: str | None) -> None:
         shown = self._shown(client)

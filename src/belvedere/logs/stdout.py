@@ -7,12 +7,17 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from belvedere.logs.sinks import BACKLOG, Blocking, NonBlocking, Polled, Sink, Text
 
 CHECK_EVERY: Final = 1.0
 """Seconds after which a descriptor is looked at again: a daemon may have put something else in its place."""
+
+
+_NOTHING: Final = object()
+_STDOUT: Final[Callable[[], Any]] = partial(getattr, sys, "stdout")
 
 
 class Stdout:
@@ -32,14 +37,16 @@ class Stdout:
         self,
         *,
         block: bool = False,
-        stream: Callable[[], Any] = lambda: sys.stdout,
+        stream: Callable[[], Any] = _STDOUT,
         descriptor: int = 1,
         limit: int = BACKLOG,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.dropped = 0
         self._block = block
-        self._find_stream = stream
+        self.find_stream = stream
+        self.worth_waiting: Any = _NOTHING
+        """The stream that lines are collected for; whatever stands in for stdout gets each of them at once."""
         self._descriptor = descriptor
         self._limit = limit
         self._clock = clock
@@ -63,6 +70,12 @@ class Stdout:
         self.dropped += self._sink.wait(seconds)
 
     @property
+    def at_once(self) -> bool:
+        """Whether a line goes out at once, as what stands in for stdout wakes nobody and is looked at any moment."""
+        self.sink()
+        return self.worth_waiting is _NOTHING
+
+    @property
     def blocked(self) -> bool:
         """Whether lines are kept because nobody reads."""
         return self._sink.blocked
@@ -81,17 +94,19 @@ class Stdout:
         """Give our own description back; what is kept for the reader is lost, and counted."""
         self.dropped += self._sink.close()
         self._stream = self
+        self.worth_waiting = _NOTHING
 
     def forget(self) -> None:
         """Forget what is kept: in a forked child, it is the parent's."""
         self._sink.forget()
 
     def sink(self) -> Sink:
-        stream = self._find_stream()
+        stream = self.find_stream()
         if stream is not self._stream or (self._identity is not None and self._moved()):
             self.dropped += self._sink.close()
             self._stream = stream
             self._sink = self._find(stream)
+            self.worth_waiting = _NOTHING if isinstance(self._sink, Text) else stream
         return self._sink
 
     def _moved(self) -> bool:

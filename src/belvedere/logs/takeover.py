@@ -41,8 +41,8 @@ class Takeover:
         for logger in _existing(SERVER_LOGGERS):
             self._take_console_handlers(logger)
             self._set(logger, "propagate", not (silence_access and logger.name in ACCESS_LOGGERS))
-        for logger in _existing([conventions.OWN_LOGGER, conventions.ACCESS_LOGGER]):
-            # `dictConfig` disables, by default, every logger that it does not name.
+        for logger in _existing([*SERVER_LOGGERS, conventions.OWN_LOGGER, conventions.ACCESS_LOGGER]):
+            # `dictConfig` and `fileConfig` (Alembic's) disable, by default, every logger that they do not name.
             self._set(logger, "disabled", False)
         self.set_levels(level, quiet)
         if self._make_record is None:

@@ -1,9 +1,10 @@
-"""Collects lines and writes them once per turn of the event loop.
+"""Collects lines and writes them when the event loop has come round and brings no more.
 
 A write for each line costs a request more than everything else about it: the reader of the pipe is woken each time
-(`benchmarks/README.md`). So a line is appended to a list, which is written when the loop has come round, when it has
-grown to 16 KiB, at once for errors, at once where no loop runs, and at exit. What is lost when the process is killed
-is one turn.
+(`benchmarks/README.md`). So a line is appended to a list, which is written after three turns of the loop that brought
+no other, after twelve in any case, when it has grown to 16 KiB; at once for errors, where no loop runs, where
+`sys.stdout` has been replaced and nobody is woken; and at exit. What is lost when the process is killed are the lines
+of twelve turns at most.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from belvedere.logs.file import LogFile
 from belvedere.logs.stdout import Stdout
 
 TURN_BYTES: Final = 16_384
-"""A turn that has collected this much does not wait for its end."""
+"""Lines that have grown to this much do not wait for others."""
+QUIET: Final = 3
+"""Turns without another line after which those that wait are written."""
+TURNS: Final = 12
+"""Turns after which they are written in any case."""
 WAIT: Final = 1.0
 """Seconds that a last flush waits for a reader who does not read."""
 
@@ -40,7 +45,7 @@ class Writer:
         self.copies = file is not None
         self._lines: list[bytes] = []
         self._copied: list[bytes] = []
-        self._size = 0
+        self._size = self._seen = self._turns = self._quiet = 0
         self._scheduled: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: tuple[asyncio.AbstractEventLoop, int] | None = None
@@ -60,7 +65,8 @@ class Writer:
         if self.copies:
             self._copied.append(line if copy is None else copy)
         loop = _running_loop()
-        if loop is None:
+        stdout = self._stdout
+        if loop is None or (stdout.find_stream() is not stdout.worth_waiting and stdout.at_once):
             self.flush()
             return
         self._size += len(line)
@@ -68,7 +74,8 @@ class Writer:
             self.flush()
         elif self._scheduled is not loop:
             self._scheduled = self._loop = loop
-            loop.call_soon(self._turn)
+            self._seen = self._turns = self._quiet = 0
+            loop.call_soon(self._turn, loop)
 
     def flush(self, wait: float = 0.0) -> None:
         """Write what was collected, as far as it goes without waiting longer than `wait` seconds for a reader."""
@@ -95,7 +102,14 @@ class Writer:
                 self._file.close()
         _writers.discard(self)
 
-    def _turn(self) -> None:
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        collected = len(self._lines)
+        self._turns += 1
+        self._quiet = 0 if collected > self._seen else self._quiet + 1
+        self._seen = collected
+        if collected and self._quiet < QUIET and self._turns < TURNS and self._scheduled is loop:
+            loop.call_soon(self._turn, loop)
+            return
         self._scheduled = None
         self.flush()
 
@@ -133,7 +147,7 @@ class Writer:
         if loop is None:
             # A thread of its own: the loop that logged last comes back to it.
             if self._watching is None and self._loop is not None and self._loop.is_running():
-                self._loop.call_soon_threadsafe(self._turn)
+                self._loop.call_soon_threadsafe(self._turn, self._loop)
             return
         if descriptor is None or self._watching == (loop, descriptor):
             return

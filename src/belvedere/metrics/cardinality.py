@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from belvedere.conventions import OVERFLOW
 
@@ -17,6 +18,9 @@ class Folded:
     def note(self, metric: str) -> None:
         self.counts[metric] += 1
 
+
+_LONGEST: Final = 256
+"""Characters of a label's value that are kept: twice what a request id may have."""
 
 folded = Folded()
 """Of this process: declared metrics belong to the process."""
@@ -39,7 +43,7 @@ class ContextValues:
         values = []
         for name in self.names:
             found = None if bound is None else bound.get(name)
-            value = "" if found is None else str(found)
+            value = "" if found is None else str(found)[:_LONGEST]
             known = self._known[name]
             if value not in known:
                 # The empty value is no value, and takes no room.

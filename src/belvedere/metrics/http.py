@@ -83,7 +83,9 @@ class HttpMetrics:
             return
         if request.websocket:
             self._of(self.connections, request.endpoint, "accepted")[0] += 1.0
-            self._of(self.active, request.endpoint)[0] += 1.0
+            # A middleware may accept before a route is known: what is counted up here is counted down there.
+            request.begun_as = request.endpoint
+            self._of(self.active, request.begun_as)[0] += 1.0
             return
         try:
             self._progress[request.method][0] += 1.0
@@ -131,8 +133,9 @@ class HttpMetrics:
             self._count_exception(request, context)
 
     def _finish_websocket(self, request: RequestContext) -> None:
-        if request.status == 101:
-            self._of(self.active, request.endpoint)[0] -= 1.0
+        begun_as = getattr(request, "begun_as", None)
+        if begun_as is not None:
+            self._of(self.active, begun_as)[0] -= 1.0
         if request.exception is not None:
             self._of(self.connections, request.endpoint, "failed")[0] += 1.0
             self._count_exception(request, self._context.admit(request.bound))

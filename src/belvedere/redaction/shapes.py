@@ -20,6 +20,8 @@ def without_shapes(text: str, is_secret: Callable[[str], bool]) -> str:
     Recognised are JWTs, `Bearer` and `Basic` credentials, passwords in URLs, e-mail addresses, card numbers, and
     `key=value` or `"key": "value"` where `is_secret(key)`.
     """
+    if _is_plain(text):
+        return text
     if "://" in text:
         text = _without_url_passwords(text)
     if "eyJ" in text:
@@ -33,6 +35,18 @@ def without_shapes(text: str, is_secret: Callable[[str], bool]) -> str:
     if len(text) > 12 and _MAYBE_CARD.search(text) is not None:
         text = _DIGITS.sub(_cards, text)
     return text
+
+
+_PLAIN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.~/-"
+_FEWEST_OF_A_CARD: Final = 13
+
+
+def _is_plain(text: str) -> bool:
+    """Whether nothing in a text has room for a shape, as in most paths and names: no regular expression is needed."""
+    if not text.isascii():
+        return False
+    digits = text.encode().translate(None, _PLAIN)
+    return len(digits) < _FEWEST_OF_A_CARD and (not digits or digits.isdigit()) and "eyJ" not in text
 
 
 # `key=value` anywhere, and `"key": "value"` as JSON and `repr` write it, bytes included. The key begins where a word

@@ -14,8 +14,20 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 PREFIX = "BELVEDERE_"
 DELIMITER = "__"
 
-_LEVELS = {"trace": "debug", "warn": "warning", "fatal": "critical", "notice": "info"}
-"""Names of levels that other loggers use."""
+_LEVELS = {
+    "trace": "debug",
+    "warn": "warning",
+    "fatal": "critical",
+    "notice": "info",
+    "notset": "debug",
+    "0": "debug",
+    "10": "debug",
+    "20": "info",
+    "30": "warning",
+    "40": "error",
+    "50": "critical",
+}
+"""Names and numbers of levels that other loggers use."""
 
 
 class OwnVariables(PydanticBaseSettingsSource):
@@ -99,11 +111,16 @@ class KnownVariables(PydanticBaseSettingsSource):
         return _known(
             {
                 "endpoint": traces or self._first("OTEL_EXPORTER_OTLP_ENDPOINT"),
-                "protocol": self._first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"),
+                "protocol": self._protocol(),
                 "headers": self._first("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"),
                 "sample": self._sample(),
             }
         )
+
+    def _protocol(self) -> str | None:
+        # `http/json` is a protocol as well, which few exporters speak: the default takes its place.
+        named = self._first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+        return None if named == "http/json" else named
 
     def _sample(self) -> str | None:
         sampler = self._environ.get("OTEL_TRACES_SAMPLER", "").removeprefix("parentbased_")

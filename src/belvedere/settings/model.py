@@ -27,6 +27,12 @@ Network = IPv4Network | IPv6Network
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_SPOKEN_FOR = frozenset(
+    {
+        "authorization", "cache-control", "connection", "content-encoding", "content-length", "content-type", "cookie",
+        "date", "host", "location", "server", "set-cookie", "traceparent", "tracestate", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
 
 
 def _split(value: Any) -> Any:
@@ -56,6 +62,8 @@ def _path(value: str) -> str:
 def _header_name(value: str) -> str:
     if not _HEADER_NAME.fullmatch(value):
         raise ValueError("no name of a header (RFC 9110, section 5.1)")
+    if value.lower() in _SPOKEN_FOR:
+        raise ValueError("this header has a meaning of its own, and answers would break: choose one for the id alone")
     return value
 
 
@@ -168,7 +176,7 @@ class MetricSettings(Group):
     """New names for the labels of HTTP metrics, such as `{"status": "status_code"}`."""
     constant_labels: dict[str, str] = Field(default_factory=dict)
     """Labels that every HTTP metric carries."""
-    context_labels: dict[str, int] = Field(default_factory=dict)
+    context_labels: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Labels of HTTP metrics that are filled from bound context, each with its bound of values; a list means 100
     each."""
     duration_status: bool = False
