@@ -22,6 +22,8 @@ from belvedere.settings import HealthSettings, LogSettings, Settings
 DRAINING = "Draining"
 OUT_OF_SERVICE = "Taken out of service"
 UNKNOWN = Outcome(False, 0.0, reason="cancelled")
+FINISH_WITHIN = 1.0
+"""Seconds that `stop` gives checks to come to their own end."""
 STOP_WITHIN = 1.0
 """Seconds that `stop` gives cancelled checks to end."""
 
@@ -130,9 +132,13 @@ class Health:
         self._rounds.start()
 
     async def stop(self) -> None:
-        """End what `start` began and whatever check is running; a thread that hangs is left to itself."""
+        """End what `start` began, once the checks that run have ended; one that hangs is cancelled, a thread left."""
         loop = asyncio.get_running_loop()
-        if tasks := {task for task in self.cancel() if task.get_loop() is loop}:
+        rounds = self._rounds.cancel()
+        if running := {task for watch in list(self._watches.values()) for task in watch.running()}:
+            # Cancelled while it connects, a database's driver can leave a task behind that keeps the loop from ending.
+            await asyncio.wait(running, timeout=FINISH_WITHIN)
+        if tasks := {task for task in [*rounds, *self.cancel()] if task.get_loop() is loop}:
             await asyncio.wait(tasks, timeout=STOP_WITHIN)
 
     def cancel(self) -> list[Task]:

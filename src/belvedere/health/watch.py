@@ -67,6 +67,10 @@ class Watch:
             self._run = asyncio.create_task(self._once(), context=self._context.copy())
         return self._run
 
+    def running(self) -> list[Task]:
+        """Return the run that has yet to end, if it is of the running loop."""
+        return [self._run] if self._run is not None and pending(self._run) else []
+
     def cancel(self) -> list[Task]:
         """Cancel what runs, and return it; the next who asks gets a new run."""
         self._fresh_until = float("-inf")
