@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Exemplar, Sample
 
 from belvedere import failures
+from belvedere.asgi.negotiation import quality
 from belvedere.metrics.families import Family, label_text, number
 from belvedere.metrics.naming import legal_label, legal_metric, used_names
 
@@ -27,13 +28,13 @@ _TEXT_TYPES = {"info": "gauge", "stateset": "gauge", "gaugehistogram": "histogra
 
 def content_type(accept: str) -> str:
     """Return the format that a scraper asks for: OpenMetrics if it takes that at least as gladly as text."""
-    quality = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
     for part in accept.lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
-        if media in quality and not _other_openmetrics(media, parameters):
-            quality[media] = max(quality[media], _quality(parameters))
-    openmetrics = quality["application/openmetrics-text"]
-    return OPENMETRICS if openmetrics and openmetrics >= quality["text/plain"] else TEXT
+        if media in weights and not _other_openmetrics(media, parameters):
+            weights[media] = max(weights[media], quality(parameters))
+    openmetrics = weights["application/openmetrics-text"]
+    return OPENMETRICS if openmetrics and openmetrics >= weights["text/plain"] else TEXT
 
 
 def takes_gzip(accept_encoding: str) -> bool:
@@ -41,7 +42,7 @@ def takes_gzip(accept_encoding: str) -> bool:
     for part in accept_encoding.lower().split(","):
         coding, *parameters = (piece.strip() for piece in part.split(";"))
         if coding == "gzip":
-            return _quality(parameters) > 0
+            return quality(parameters) > 0
     return False
 
 
@@ -49,17 +50,6 @@ def _other_openmetrics(media: str, parameters: Sequence[str]) -> bool:
     """Whether a version of OpenMetrics is asked for that we do not speak."""
     versions = [parameter.removeprefix("version=") for parameter in parameters if parameter.startswith("version=")]
     return media == "application/openmetrics-text" and any(version not in _SPOKEN for version in versions)
-
-
-def _quality(parameters: Sequence[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def render(families: Iterable[Family], collectors: Iterable[Any], *, openmetrics: bool) -> bytes:

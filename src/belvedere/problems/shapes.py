@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from belvedere.asgi.negotiation import quality
+
 ENVELOPE_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 
@@ -80,21 +82,10 @@ def prefers_problem(accept: str) -> bool:
         media_type, *parameters = element.split(";")
         media_type = media_type.strip()
         if media_type == PROBLEM_TYPE:
-            problems = max(problems, _quality(parameters))
+            problems = max(problems, quality(parameters))
         elif media_type == ENVELOPE_TYPE:
-            plain = max(plain, _quality(parameters))
+            plain = max(plain, quality(parameters))
     return problems > 0 and problems >= plain
-
-
-def _quality(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def _json(body: dict[str, Any], spare: str) -> bytes:
