@@ -2,9 +2,8 @@
 
 from belvedere.asgi.attachment import Attachment
 from belvedere.asgi.binding import Binder
-from belvedere.asgi.endings import has_left
 from belvedere.asgi.lifespan import Lifespan
 from belvedere.asgi.plan import Plan, idle
 from belvedere.asgi.request_pass import RequestPass
 
-__all__ = ["Attachment", "Binder", "Lifespan", "Plan", "RequestPass", "has_left", "idle"]
+__all__ = ["Attachment", "Binder", "Lifespan", "Plan", "RequestPass", "idle"]

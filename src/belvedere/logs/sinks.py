@@ -31,13 +31,29 @@ class Sink(Protocol):
     def forget(self) -> None: ...
 
 
-class Text:
-    """`sys.stdout` when somebody replaced it: pytest, a notebook, a test that captures output."""
+class _Immediate:
+    """Writes what it is given, and keeps nothing."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self) -> None:
         self.blocked = False
         self.broken = False
         self.descriptor: int | None = None
+
+    def wait(self, seconds: float) -> int:
+        return 0
+
+    def close(self) -> int:
+        return 0
+
+    def forget(self) -> None:
+        pass
+
+
+class Text(_Immediate):
+    """`sys.stdout` when somebody replaced it: pytest, a notebook, a test that captures output."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
         self._stream = stream
 
     def write(self, lines: list[bytes]) -> int:
@@ -55,23 +71,12 @@ class Text:
         self.broken = False
         return 0
 
-    def wait(self, seconds: float) -> int:
-        return 0
 
-    def close(self) -> int:
-        return 0
-
-    def forget(self) -> None:
-        pass
-
-
-class Blocking:
+class Blocking(_Immediate):
     """A regular file or a terminal: writing there takes as long as it takes, and nobody reads at the other end."""
 
     def __init__(self, descriptor: int) -> None:
-        self.blocked = False
-        self.broken = False
-        self.descriptor: int | None = None
+        super().__init__()
         self._descriptor = descriptor
 
     def write(self, lines: list[bytes]) -> int:
@@ -93,15 +98,6 @@ class Blocking:
             # A parent made the terminal non-blocking.
             _writable(self._descriptor, 1.0)
             return os.write(self._descriptor, data)
-
-    def wait(self, seconds: float) -> int:
-        return 0
-
-    def close(self) -> int:
-        return 0
-
-    def forget(self) -> None:
-        pass
 
 
 class NonBlocking:
@@ -126,13 +122,12 @@ class NonBlocking:
         self._in_piece = 0
 
     def write(self, lines: list[bytes]) -> int:
-        if not self._kept and not self._piece:
+        size = sum(map(len, lines))
+        if size <= PIECE and not self._kept and not self._piece:
             # Nearly always: nothing waits, all of it fits into one piece, and the pipe takes it.
-            piece = b"".join(lines)
-            if len(piece) <= PIECE:
-                return self._write_piece(piece, lines)
+            return self._write_piece(b"".join(lines), lines)
         self._kept.extend(lines)
-        self._size += sum(map(len, lines))
+        self._size += size
         dropped = self._drain()
         while self._size > self._limit:
             self._size -= len(self._kept.pop())

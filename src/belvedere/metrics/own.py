@@ -59,11 +59,6 @@ class OwnMetrics:
         cells[0] += seconds
         cells[1 + sum(1 for bound in self.check_duration.bounds if bound < seconds)] += 1.0
 
-    def forget_check(self, check: str) -> None:
-        """Show nothing of a check that was taken off."""
-        self.check_up.series.pop((check,), None)
-        self.check_duration.series.pop((check,), None)
-
     def refresh(self) -> None:
         """Take over what is counted elsewhere; called on the event loop."""
         self.loop_lag.get().cells[0] = self._lag()

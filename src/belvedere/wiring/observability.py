@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client.registry import REGISTRY, CollectorRegistry
 
 from belvedere import failures
-from belvedere.asgi import Attachment, Binder, Lifespan, Plan, has_left
+from belvedere.asgi import Attachment, Binder, Lifespan, Plan
 from belvedere.asgi.native_telemetry import leave_out, switch_off
 from belvedere.asgi.routes import templates
 from belvedere.context import RequestContext
@@ -226,8 +226,7 @@ class Observability:
 
     def _failed(self, request: RequestContext, error: Exception) -> None:
         if self._log is not None:
-            if not has_left(request, error):
-                self._problems.failed(request, error)
+            self._problems.failed(request, error)
             mark_reported(error)
 
     def _dropped(self) -> int:
