@@ -29,7 +29,7 @@ check: .venv ## Check format, lint, types and the layers of imports
 bench: .venv-bench ## Print what a request costs, bare, with Belvedere and with its peers
 	.venv-bench/bin/python -m benchmarks
 
-services: ## Install the servers that the tests start (PostgreSQL, Redis)
+services: ## Install the servers that the tests start (PostgreSQL, Redis, HAProxy)
 	@tests/services
 
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -37,6 +37,7 @@ COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.1
 
 lock: .venv-lock ## Resolve the dependencies into the lock files again (UPGRADE=1: to their newest versions)
 	$(COMPILE) --group lock -o requirements/lock.lock
+	$(COMPILE) --group matrix -o requirements/matrix.lock
 	$(COMPILE) pyproject.toml --group build --group example -o requirements/demo.lock
 	$(COMPILE) pyproject.toml --extra cli --group dev -o requirements/dev.lock
 	$(COMPILE) pyproject.toml --extra cli --group test -c requirements/oldest.txt -o requirements/oldest.lock
