@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import socket
@@ -104,7 +105,7 @@ def test_a_full_disk_breaks_nothing() -> None:
 
 
 def test_a_terminal_that_does_not_block_is_waited_for(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A parent may have made the terminal non-blocking: it is given a second, and then given up."""
+    """A parent may have made a descriptor non-blocking: it is given a second, and then given up."""
     sink = Blocking(pipe.descriptor)
     filling = fill(pipe)
     os.set_blocking(pipe.descriptor, False)
@@ -120,6 +121,55 @@ def test_a_terminal_that_does_not_block_is_waited_for(pipe: Pipe, monkeypatch: p
     assert sink.write([b"1\n", b"2\n"]) == 2
     assert (sink.broken, sink.wait(1.0), sink.close()) == (True, 0, 0)
     sink.forget()
+
+
+async def test_a_terminal_that_nobody_looks_at_is_not_waited_for() -> None:
+    """Stopped by Ctrl-S, or a container's whose reader stalls: lines are kept, and go out when it is read again."""
+    ours, theirs = os.openpty()
+    os.set_blocking(ours, False)
+    with os.fdopen(theirs, "w") as stream:
+        writer = Writer(stdout(stream))
+        one = b"x" * 998 + b"\n"
+        for _ in range(2_000):
+            writer.write(one)
+        await turn()
+        assert os.get_blocking(theirs)
+        assert writer.dropped > 0
+        received = b""
+
+        def everything() -> bool:
+            nonlocal received
+            with contextlib.suppress(BlockingIOError):
+                received += os.read(ours, 65_536).replace(b"\r\n", b"\n")
+            return len(received) >= (2_000 - writer.dropped) * len(one)
+
+        await until(everything)
+        assert received == one * (2_000 - writer.dropped)
+        writer.close()
+    os.close(ours)
+
+
+def test_a_line_that_a_full_disk_took_in_part_is_finished_first(tmp_path: Path) -> None:
+    """No half line in the middle of a file: what was begun is finished when there is room, the rest is counted."""
+    with (tmp_path / "out").open("wb") as file:
+        sink = Blocking(file.fileno())
+        room = [5]
+
+        def put(data: memoryview) -> int:
+            if not room[0]:
+                raise OSError(errno.ENOSPC, "full")
+            taken = os.write(file.fileno(), data[: room[0]])
+            room[0] -= taken
+            return taken
+
+        sink._put = put  # type: ignore[method-assign]
+        assert sink.write([b"one\n", b"two\n", b"three\n"]) == 1
+        assert sink.write([b"four\n"]) == 1
+        room[0] = 1
+        assert sink.write([b"five\n"]) == 1
+        room[0] = 100
+        assert sink.write([b"six\n"]) == 0
+    assert (tmp_path / "out").read_bytes() == b"one\ntwo\nsix\n"
 
 
 def test_a_replaced_stdout_is_written_as_text(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

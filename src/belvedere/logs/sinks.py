@@ -12,12 +12,20 @@ PIECE: Final = 4_096
 """Bytes of one write: what a pipe takes whole, so that lines of several processes never mix (PIPE_BUF, pipe(7))."""
 BACKLOG: Final = 1_048_576
 """Bytes that are kept for a reader who does not read."""
+PAUSE: Final = 0.01
+"""Seconds after which a pipe that is crowded is looked at again: nothing tells when it is less so."""
+
+
+class CrowdedError(BlockingIOError):
+    """There is room, but not for this line, or it is a sibling's turn."""
 
 
 class Sink(Protocol):
     """Takes lines and says how many it had to drop; never raises."""
 
     blocked: bool
+    crowded: bool
+    """Blocked by others who write: not the reader, but a moment has to be waited for."""
     broken: bool
     descriptor: int | None
 
@@ -35,7 +43,7 @@ class _Immediate:
     """Writes what it is given, and keeps nothing."""
 
     def __init__(self) -> None:
-        self.blocked = False
+        self.blocked = self.crowded = False
         self.broken = False
         self.descriptor: int | None = None
 
@@ -73,23 +81,36 @@ class Text(_Immediate):
 
 
 class Blocking(_Immediate):
-    """A regular file or a terminal: writing there takes as long as it takes, and nobody reads at the other end."""
+    """A regular file: writing there takes as long as it takes, and nobody reads at the other end."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._begun = b""
+        """What is missing of a line that is out in part: it is finished before anything else."""
 
     def write(self, lines: list[bytes]) -> int:
-        rest = memoryview(b"".join(lines))
+        data = b"".join((self._begun, *lines))
+        rest = memoryview(data)
         try:
             while rest:
                 rest = rest[self._put(rest) :]
         except OSError:
             # Closed, a full disk, a terminal that is gone.
             self.broken = True
-            return min(len(lines), max(1, bytes(rest).count(b"\n")))
+            return min(len(lines), self._lost(data, len(data) - len(rest)))
         self.broken = False
+        self._begun = b""
         return 0
+
+    def _lost(self, data: bytes, taken: int) -> int:
+        """Keep the rest of a line of which a part was taken; return how many lines are lost."""
+        if taken >= len(self._begun):
+            end = data.find(b"\n", taken) + 1
+            self._begun = data[taken:end] if taken and data[taken - 1 : taken] != b"\n" else b""
+        else:
+            self._begun = self._begun[taken:]
+        return data.count(b"\n", taken + len(self._begun))
 
     def _put(self, data: memoryview) -> int:
         try:
@@ -101,16 +122,16 @@ class Blocking(_Immediate):
 
 
 class NonBlocking:
-    """A pipe by a description of our own that does not block.
+    """A terminal or a pipe by a description of our own that does not block.
 
-    Lines are put together into pieces which the pipe takes whole or not at all; a longer line may be taken in part,
+    Lines are put together into pieces which a pipe takes whole or not at all; a longer line may be taken in part,
     and its rest then goes first. What the reader does not take is kept up to `limit` bytes, beyond which the newest
     lines are dropped, or, with `block`, waited for.
     """
 
     def __init__(self, descriptor: int, *, block: bool, limit: int = BACKLOG, owned: bool = False) -> None:
         self.descriptor: int | None = descriptor
-        self.blocked = False
+        self.blocked = self.crowded = False
         self.broken = False
         self._descriptor = descriptor
         self._block = block
@@ -140,7 +161,7 @@ class NonBlocking:
         except OSError:
             taken = 0  # Trying once more tells why.
         if taken == len(piece):
-            self.blocked = self.broken = False
+            self.blocked = self.crowded = self.broken = False
             return 0
         self._piece = memoryview(piece)[taken:]
         self._in_piece = len(lines)
@@ -150,23 +171,32 @@ class NonBlocking:
         dropped = 0
         end = time.monotonic() + seconds
         while self.blocked and (left := end - time.monotonic()) > 0:
-            _writable(self._descriptor, left)
+            if self.crowded:
+                time.sleep(min(left, PAUSE))
+            else:
+                _writable(self._descriptor, left)
             dropped += self._drain()
         return dropped
 
     def close(self) -> int:
         lost = len(self._kept) + self._in_piece
-        self.forget()
-        if self._owned:
-            os.close(self._descriptor)
-            self._owned = False
+        self._clear()
+        self._give_back()
         return lost
 
     def forget(self) -> None:
+        NonBlocking._clear(self)
+
+    def _clear(self) -> None:
         self._kept.clear()
         self._size = self._in_piece = 0
         self._piece = b""
-        self.blocked = False
+        self.blocked = self.crowded = False
+
+    def _give_back(self) -> None:
+        if self._owned:
+            os.close(self._descriptor)
+            self._owned = False
 
     def _drain(self) -> int:
         """Write what is kept as far as the reader takes it; return how many lines nobody will ever read."""
@@ -174,20 +204,25 @@ class NonBlocking:
             if not self._piece:
                 self._piece = memoryview(self._next())
             try:
-                self._piece = self._piece[self._put(self._piece) :]
-            except BlockingIOError:
+                self._piece = self._piece[self._put_kept(self._piece) :]
+            except BlockingIOError as error:
+                # Where it is full, it tells itself when there is room again.
+                self.crowded = isinstance(error, CrowdedError) and bool(_writable(self._descriptor, 0.0))
                 if not self._block:
                     self.blocked = True
                     return 0
-                _writable(self._descriptor, None)
+                if self.crowded:
+                    time.sleep(PAUSE)
+                else:
+                    _writable(self._descriptor, None)
             except OSError:
                 # The reader has gone for good.
                 self.broken = True
                 lost = len(self._kept) + self._in_piece
-                self.forget()
+                self._clear()
                 return lost
         self._in_piece = 0
-        self.blocked = self.broken = False
+        self.blocked = self.crowded = self.broken = False
         return 0
 
     def _next(self) -> bytes:
@@ -203,6 +238,10 @@ class NonBlocking:
 
     def _put(self, data: memoryview | bytes) -> int:
         return os.write(self._descriptor, data)
+
+    def _put_kept(self, data: memoryview | bytes) -> int:
+        """Write something that is not alone."""
+        return self._put(data)
 
 
 class Polled(NonBlocking):

@@ -24,7 +24,7 @@ class Stdout:
     """Finds out how lines get to standard output without anyone waiting for its reader.
 
     `O_NONBLOCK` belongs to the open description, which parent and siblings share: it is never set on descriptor 1
-    itself. A pipe is opened once more by way of `/proc`, which gives a description of our own.
+    itself. A pipe or terminal is opened once more by way of `/proc`, which gives a description of our own.
 
     Args:
         block: wait for a slow reader instead of dropping lines.
@@ -86,6 +86,11 @@ class Stdout:
         return self._sink.broken
 
     @property
+    def crowded(self) -> bool:
+        """Whether that is so because of others who write there, of which no descriptor tells."""
+        return self._sink.crowded
+
+    @property
     def watched(self) -> int | None:
         """The descriptor that becomes writable when the reader reads again."""
         return self._sink.descriptor
@@ -99,6 +104,7 @@ class Stdout:
     def forget(self) -> None:
         """Forget what is kept: in a forked child, it is the parent's."""
         self._sink.forget()
+        self._stream = self  # The descriptor is looked at anew.
 
     def sink(self) -> Sink:
         stream = self.find_stream()
@@ -126,11 +132,16 @@ class Stdout:
             mode = os.fstat(self._descriptor).st_mode
         except OSError:
             return Blocking(self._descriptor)
-        if stat.S_ISFIFO(mode):
+        pipe = stat.S_ISFIFO(mode)
+        if pipe or os.isatty(self._descriptor):
             own = _reopened(self._descriptor)
+            if own is not None and pipe:
+                from belvedere.logs.pipe import Pipe  # Where there is /proc, there is what this needs of Linux.
+
+                return Pipe(own, block=self._block, limit=self._limit)
             if own is not None:
                 return NonBlocking(own, block=self._block, limit=self._limit, owned=True)
-        if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and Polled.available:
+        if (pipe or stat.S_ISSOCK(mode)) and Polled.available:
             return Polled(self._descriptor, block=self._block, limit=self._limit)
         return Blocking(self._descriptor)
 
@@ -151,8 +162,8 @@ def _identity(descriptor: int) -> tuple[int, int] | None:
 
 
 def _reopened(descriptor: int) -> int | None:
-    """Return a description of our own of that pipe, one that does not block; `None` where there is no such thing."""
+    """Return a description of our own, one that does not block; `None` where there is no such thing."""
     try:
-        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return None

@@ -18,6 +18,7 @@ from typing import Final
 
 from belvedere import failures
 from belvedere.logs.file import LogFile
+from belvedere.logs.sinks import PAUSE
 from belvedere.logs.stdout import Stdout
 
 TURN_BYTES: Final = 16_384
@@ -49,6 +50,7 @@ class Writer:
         self._scheduled: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: tuple[asyncio.AbstractEventLoop, int] | None = None
+        self._retrying: asyncio.AbstractEventLoop | None = None
         self._told = 0
         self._lock = threading.Lock()
         self._owner = 0
@@ -149,6 +151,12 @@ class Writer:
             if self._watching is None and self._loop is not None and self._loop.is_running():
                 self._loop.call_soon_threadsafe(self._turn, self._loop)
             return
+        if self._stdout.crowded:
+            self._unwatch()
+            if self._retrying is not loop:
+                self._retrying = loop
+                loop.call_later(PAUSE, self._retry)
+            return
         if descriptor is None or self._watching == (loop, descriptor):
             return
         self._unwatch()
@@ -157,6 +165,10 @@ class Writer:
         except (NotImplementedError, OSError, RuntimeError, ValueError):
             return  # The next line tries again by itself.
         self._watching = (loop, descriptor)
+
+    def _retry(self) -> None:
+        self._retrying = None
+        self.flush()
 
     def _writable(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         self.flush()
@@ -182,7 +194,7 @@ class Writer:
         self._lines.clear()
         self._copied.clear()
         self._size = 0
-        self._scheduled = self._loop = self._watching = None
+        self._scheduled = self._loop = self._watching = self._retrying = None
         self._stdout.forget()
 
 
