@@ -8,8 +8,12 @@ import json
 import logging
 import os
 import re
+import socket
+import time
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from fastapi import FastAPI, WebSocket
@@ -168,6 +172,23 @@ def test_every_event_is_documented() -> None:
     assert documented_events().keys() == events
 
 
+def private() -> None:
+    """Have a scrape refused, on a port that was taken at first."""
+    app = FastAPI()
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        observability = belvedere.observe(app, settings=Settings(metrics={"port": port, "token": "s3cret"}))
+        with TestClient(app):
+            taken.close()
+            deadline = time.monotonic() + 10
+            while observability.report()["metrics"]["why"] != f"at /metrics on port {port}":
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            with pytest.raises(HTTPError, match="401"):
+                urlopen(f"http://127.0.0.1:{port}/metrics")
+    observability.remove()
+
+
 @pytest.fixture
 def lines(belvedere_logs: CapturedLogs) -> CapturedLogs:
     """One line at least of each event that can be had in one process."""
@@ -194,6 +215,7 @@ def lines(belvedere_logs: CapturedLogs) -> CapturedLogs:
             client.get(path, headers={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
         with client.websocket_connect("/ws"):
             pass
+    private()
     # Of each feature one failure a minute is logged, and nothing else has this name.
     failures.contain(f"documentation {next(_numbers)}", RuntimeError("broken"))
     assert output.active is not None

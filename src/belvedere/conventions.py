@@ -83,6 +83,12 @@ INTERNAL_ERRORS: Final = MetricName(
 LINES_DROPPED: Final = MetricName(
     "belvedere_log_lines_dropped_total", "counter", "Log lines dropped because nobody read them fast enough."
 )
+METRICS_REFUSED: Final = MetricName(
+    "belvedere_metrics_refused_total",
+    "counter",
+    "Scrapes that were refused, as the token was not shown or the address is not allowed.",
+    ("reason",),
+)
 INFO: Final = MetricName(
     "belvedere_info", "gauge", "Belvedere's version and the features that are on.", ("version", "features")
 )
@@ -104,6 +110,7 @@ OWN_METRICS: Final = (
     SERIES_FOLDED,
     INTERNAL_ERRORS,
     LINES_DROPPED,
+    METRICS_REFUSED,
     INFO,
 )
 
@@ -145,6 +152,9 @@ class Event:
     DRAINING: Final = "draining"
     INTERNAL_ERROR: Final = "internal_error"
     LINES_DROPPED: Final = "log_lines_dropped"
+    METRICS_LISTENING: Final = "metrics_listening"
+    METRICS_PORT_UNAVAILABLE: Final = "metrics_port_unavailable"
+    METRICS_REFUSED: Final = "metrics_refused"
 
 
 REDACTED: Final = "[redacted]"

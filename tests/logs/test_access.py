@@ -10,9 +10,10 @@ import pytest
 import structlog
 
 from belvedere.asgi import Plan
+from belvedere.asgi.client import masked
 from belvedere.context import RequestContext
 from belvedere.logs import Logs
-from belvedere.logs.access import AccessLine, masked
+from belvedere.logs.access import AccessLine
 from belvedere.logs.pipeline import Pipeline
 from tests.logs.conftest import Start
 from tests.logs.lines import REQUEST_ID, SERVICE, TRACE_ID, Line, parsed, request

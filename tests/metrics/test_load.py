@@ -121,7 +121,7 @@ async def test_a_scrape_is_rendered_in_a_thread_of_its_own(observe: Observe) -> 
         threads.append(threading.current_thread().name)
         return b"text"
 
-    observability._metrics.endpoint._render = render  # type: ignore[union-attr]
+    observability._metrics._scrapes._render = render  # type: ignore[union-attr]
     answer = await ask(app, "GET", "/metrics")
     assert answer.body == b"text"
     assert threads == ["belvedere-scrape_0"]

@@ -41,6 +41,21 @@ def client_address(scope: dict[str, Any], headers: dict[bytes, bytes], trusted: 
     return address
 
 
+def masked(client: str) -> str | None:
+    """Return the network that a client is in: the last octet of IPv4 and the last 80 bits of IPv6 are zero.
+
+    What is no address is nobody that could be masked, and is left out.
+    """
+    try:
+        address = ip_address(client.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    hidden = 8 if address.version == 4 else 80
+    return str(type(address)(int(address) >> hidden << hidden))
+
+
 def is_secure(scope: dict[str, Any], headers: dict[bytes, bytes], trusted: Sequence[Network]) -> bool:
     """Whether the request came over TLS, to us or to a trusted proxy."""
     if scope.get("scheme") in {"https", "wss"}:

@@ -24,6 +24,7 @@ class Lifespan:
         self.started: list[Hook] = []
         self.stopping: list[Hook] = []
         self.stopped: list[Hook] = []
+        self.began = False
 
     async def __call__(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
         left: list[Hook] = []
@@ -42,6 +43,7 @@ class Lifespan:
                 await _run(left)
             await send(message)
 
+        self.began = True
         await _run([*reversed(self.before)])
         try:
             await app(scope, receive_, send_)

@@ -7,13 +7,13 @@ client sent is looked at. Everything else goes the way of every line, with the s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any, Final, Literal
 
 import orjson
 
 from belvedere import conventions
 from belvedere.asgi import idle
+from belvedere.asgi.client import masked
 from belvedere.context import RequestContext
 from belvedere.conventions import CLIENT_CLOSED_REQUEST
 from belvedere.logs.output import URGENT, Output
@@ -209,21 +209,6 @@ class AccessLine:
         if client is None or self._client is None:
             return None
         return client if self._client == "full" else masked(client)
-
-
-def masked(client: str) -> str | None:
-    """Return the network that a client is in: the last octet of IPv4 and the last 80 bits of IPv6 are zero.
-
-    What is no address is nobody that could be masked, and is left out.
-    """
-    try:
-        address = ip_address(client.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    hidden = 8 if address.version == 4 else 80
-    return str(type(address)(int(address) >> hidden << hidden))
 
 
 def _number(status: int, *, failed: bool) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from prometheus_client.registry import REGISTRY, CollectorRegistry
 
@@ -26,16 +26,23 @@ from belvedere.metrics.decorators import track_count, track_time
 from belvedere.metrics.endpoint import MetricsEndpoint
 from belvedere.metrics.exposition import hidden, render
 from belvedere.metrics.families import Family
+from belvedere.metrics.gate import Gate
 from belvedere.metrics.http import HttpMetrics
 from belvedere.metrics.instances import instances
 from belvedere.metrics.own import OwnMetrics
 from belvedere.metrics.runtime import LoopLag
+from belvedere.metrics.scrapes import Reply, Scope, Scrapes
 from belvedere.settings import MetricSettings, RequestSettings
+
+if TYPE_CHECKING:
+    from belvedere.metrics.port import Port
 
 __all__ = ["Metrics", "counter", "gauge", "histogram", "track_count", "track_time"]
 
 _READ_TIMEOUT = 2.0
 """Seconds that the `read` of a gauge may take before its last value is shown."""
+_REFRESH_TIMEOUT = 2.5
+"""Seconds that a scrape on the port of its own waits for the event loop; a loop that is stuck is worth a scrape."""
 
 
 class Metrics:
@@ -46,6 +53,8 @@ class Metrics:
         requests: whose trusted proxies tell a scraper's own address.
         registry: what is served besides Belvedere's own: prometheus-client's default one unless told otherwise.
         dropped: returns how many log lines were dropped so far.
+        logger: gets what is told of scrapers and of the port; `None`: no events.
+        client: how a scraper's address is shown there.
     """
 
     def __init__(
@@ -54,13 +63,19 @@ class Metrics:
         requests: RequestSettings,
         registry: CollectorRegistry = REGISTRY,
         dropped: Callable[[], int] = lambda: 0,
+        *,
+        logger: Any = None,
+        client: Literal["full", "masked"] | None = "full",
     ) -> None:
         self.http = HttpMetrics(settings, folded)
         self.lag = LoopLag()
-        self.own = OwnMetrics(folded, lambda: self.lag.seconds, dropped)
+        gate = Gate(settings, requests.trusted_proxies, logger, client=client)
+        self.own = OwnMetrics(folded, lambda: self.lag.seconds, dropped, gate.refused)
         self.declared = Declarations(CollectorRegistry())
-        self.endpoint = MetricsEndpoint(settings, self.refresh, self.text, requests.trusted_proxies)
+        self._scrapes = Scrapes(gate, self.text)
+        self.endpoint = MetricsEndpoint(self._scrapes, self.refresh)
         self._settings = settings
+        self.port = self._own_port(settings, logger)
         self._registries = [self.declared.registry, registry]
         if registry is not REGISTRY:
             self._registries.append(declarations.registry)
@@ -69,7 +84,20 @@ class Metrics:
     def close(self) -> None:
         """Let go of what belongs to the process."""
         instances.discard(self)
+        self.close_port()
         self.endpoint.close()
+
+    def open_port(self, service_port: int | None = None) -> None:
+        """Listen on the port of its own, if there is to be one; called on the event loop, whose metrics it serves."""
+        if self.port is not None:
+            self._on_loop.loop = asyncio.get_running_loop()
+            self.port.start(service_port=service_port)
+
+    def close_port(self) -> None:
+        """Listen there no longer."""
+        if self.port is not None:
+            self._on_loop.loop = None
+            self.port.close()
 
     @property
     def families(self) -> list[Family]:
@@ -135,6 +163,24 @@ class Metrics:
             for declared in self._all_declared()
         ]
         return metrics
+
+    def _own_port(self, settings: MetricSettings, logger: Any) -> Port | None:
+        if settings.port is None:
+            return None
+        # Only here, as most do without: an HTTP server has much to import.
+        from belvedere.metrics.port import Claim, OnLoop, Port
+
+        self._on_loop = OnLoop()
+        return Port(settings.port, {settings.path: self._scraped}, Claim(settings.port), logger)
+
+    def _scraped(self, scope: Scope) -> Reply:
+        """Answer a scrape in a thread beside the event loop."""
+        refusal = self._scrapes.refusal(scope)
+        if refusal is not None:
+            return refusal
+        if not self._on_loop.run(self.refresh, _REFRESH_TIMEOUT):
+            self.own.refresh_from_thread()
+        return self._scrapes.answer(scope)
 
     def _all_declared(self) -> list[Declaration]:
         return [*declarations.known.values(), *self.declared.known.values()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from belvedere import conventions as names
 from belvedere import failures
@@ -19,12 +19,16 @@ class OwnMetrics:
         folded: what bounds on label sets folded.
         lag: returns the event loop's worst recent delay in seconds.
         dropped: returns how many log lines were dropped so far.
+        refused: how many scrapes were refused so far, by reason.
     """
 
-    def __init__(self, folded: Folded, lag: Callable[[], float], dropped: Callable[[], int]) -> None:
+    def __init__(
+        self, folded: Folded, lag: Callable[[], float], dropped: Callable[[], int], refused: Mapping[str, int]
+    ) -> None:
         self._folded = folded
         self._lag = lag
         self._dropped = dropped
+        self._refused = refused
         self.check_up = _family(names.CHECK_UP)
         self.check_duration = _family(names.CHECK_DURATION, names.DURATION_BUCKETS)
         self.loop_lag = _family(names.LOOP_LAG)
@@ -32,6 +36,7 @@ class OwnMetrics:
         self.series_folded = _family(names.SERIES_FOLDED)
         self.internal_errors = _family(names.INTERNAL_ERRORS)
         self.lines_dropped = _family(names.LINES_DROPPED)
+        self.metrics_refused = _family(names.METRICS_REFUSED)
         self.info = _family(names.INFO)
 
     @property
@@ -44,6 +49,7 @@ class OwnMetrics:
             self.series_folded,
             self.internal_errors,
             self.lines_dropped,
+            self.metrics_refused,
             self.info,
         )
 
@@ -61,14 +67,20 @@ class OwnMetrics:
 
     def refresh(self) -> None:
         """Take over what is counted elsewhere; called on the event loop."""
-        self.loop_lag.get().cells[0] = self._lag()
         for state, threads in threadpool().items():
             self.threadpool.get(state).cells[0] = threads
+        self.refresh_from_thread()
+
+    def refresh_from_thread(self) -> None:
+        """Take over what can be had from any thread: all that is known of an event loop that is stuck."""
+        self.loop_lag.get().cells[0] = self._lag()
         for metric, folds in self._folded.counts.items():
             self.series_folded.get(metric).cells[0] = float(folds)
         for feature, errors in failures.counts.items():
             self.internal_errors.get(feature).cells[0] = float(errors)
         self.lines_dropped.get().cells[0] = float(self._dropped())
+        for reason, refusals in self._refused.items():
+            self.metrics_refused.get(reason).cells[0] = float(refusals)
 
 
 def _family(metric: MetricName, bounds: Sequence[float] = ()) -> Family:

@@ -157,9 +157,10 @@ class MetricSettings(Group):
     """The exposition, and the shape of the HTTP metrics."""
 
     path: Path = "/metrics"
-    """Where metrics are served on the service's own port."""
+    """Where metrics are served: on the service's own port, or on `port` if that is set."""
     port: int | None = Field(None, ge=0, le=65535)
-    """A port of their own; nothing is then served at `path`."""
+    """A port of their own, one for all workers; nothing is then served at `path` on the service's. 0 is any that is
+    free, which the report and the log tell."""
     token: SecretStr | None = Field(None, min_length=1)
     """A bearer token that a scrape has to show."""
     allow: Networks = ()

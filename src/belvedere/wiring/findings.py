@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from belvedere.wiring.observability import Observability
+
+if TYPE_CHECKING:
+    from belvedere.metrics.port import Port
 
 _CALL_LAST = "call belvedere.observe last, on the application itself"
 
@@ -17,24 +20,17 @@ class Finding(TypedDict):
     remedy: str
 
 
-_NO_PORT: Finding = {
-    "feature": "metrics",
-    "finding": "metrics.port is set, and this version has no port for them: they are not served",
-    "remedy": "leave metrics.port out, and protect metrics.path by metrics.token or metrics.allow",
-}
-
-
 def findings(observability: Observability) -> list[Finding]:
     """Return what needs attention, now that the application's middleware has been built; nothing, if all is well."""
     found: list[Finding] = []
     if not observability._attachment.topmost:
         found.append(wrapped(type(observability._app.middleware_stack).__name__))
-    metrics = observability.settings.metrics
-    if metrics is not None and metrics.port is not None:
-        found.append(_NO_PORT)
+    metrics = observability._metrics
+    if metrics is not None and metrics.port is not None and metrics.port.state == "failed":
+        found.append(_port(metrics.port))
     found += [_yielded(observability, path) for path in observability._yielded]
-    if observability._metrics is not None:
-        found += [_hidden(name) for name in observability._metrics.hidden()]
+    if metrics is not None:
+        found += [_hidden(name) for name in metrics.hidden()]
     return found
 
 
@@ -44,6 +40,14 @@ def wrapped(by: str) -> Finding:
         "feature": "requests",
         "finding": f"{by} wraps the application outside Belvedere: what it answers by itself has no id, line or metric",
         "remedy": f"add it by app.add_middleware, or {_CALL_LAST}",
+    }
+
+
+def _port(port: Port) -> Finding:
+    return {
+        "feature": "metrics",
+        "finding": f"port {port.number} cannot be listened on ({port.reason}): metrics are not served",
+        "remedy": port.remedy,
     }
 
 

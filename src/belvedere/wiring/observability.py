@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,7 @@ from belvedere import failures
 from belvedere.asgi import Attachment, Binder, Lifespan, Plan
 from belvedere.asgi.native_telemetry import leave_out, switch_off
 from belvedere.asgi.routes import templates
+from belvedere.asgi.server import port_to_come
 from belvedere.context import RequestContext
 from belvedere.conventions import OWN_LOGGER, Event
 from belvedere.headers import response_headers
@@ -44,7 +46,16 @@ class Observability:
         self._health = Health(settings, self._log) if settings.health else None
         self._problems = Problems(settings, self._log)
         self._metrics = (
-            Metrics(settings.metrics, settings.requests, registry, self._dropped) if settings.metrics else None
+            Metrics(
+                settings.metrics,
+                settings.requests,
+                registry,
+                self._dropped,
+                logger=self._log,
+                client=settings.logs.client if settings.logs else None,
+            )
+            if settings.metrics
+            else None
         )
         self._host = AppHost(settings, plan, self._lifespan, self._metrics, self._health)
         self._plan_requests()
@@ -116,6 +127,7 @@ class Observability:
             "version": self.settings.version,
             "environment": self.settings.environment,
             "metrics_path": self.settings.metrics.path if self.settings.metrics else None,
+            "metrics_port": self._metrics.port.number if self._metrics and self._metrics.port else None,
             "metrics": self._metrics.describe() if self._metrics else [],
             "routes": [
                 {"path": path, "methods": sorted(methods)} for path, methods, _ in templates(self._app) if methods
@@ -182,8 +194,8 @@ class Observability:
     def _plan_lifespan(self) -> None:
         self._lifespan.before.append(self._starting)
         if self._metrics is not None:
-            self._lifespan.started.append(self._metrics.lag.start)
-            self._lifespan.stopping.append(self._metrics.lag.stop)
+            self._lifespan.started += [self._metrics.lag.start, self._open_port]
+            self._lifespan.stopping += [self._close_port, self._metrics.lag.stop]
         if self._health is not None:
             self._lifespan.started.append(self._health.start)
             self._lifespan.stopping.append(self._health.stop)
@@ -202,6 +214,29 @@ class Observability:
         if self._metrics is not None:
             on = [name for name, row in report.items() if row["state"] == "on"]
             self._metrics.own.tell(_own_version(), on)
+            self._open_port_without_lifespan()
+
+    async def _open_port(self) -> None:
+        if self._metrics is not None:
+            self._metrics.open_port(port_to_come())
+
+    async def _close_port(self) -> None:
+        if self._metrics is not None:
+            self._metrics.close_port()
+
+    def _open_port_without_lifespan(self) -> None:
+        """Have the port open with the first request where the server runs no lifespan: earlier there is no loop."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # Nobody serves yet.
+
+        def open_port() -> None:
+            # By then a lifespan, if this is the beginning of one, has begun.
+            if self._plan.active and self._metrics is not None and not self._lifespan.began:
+                self._metrics.open_port()
+
+        loop.call_soon(open_port)
 
     def _stop_checks(self) -> None:
         if self._health is not None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from belvedere.health import Health
     from belvedere.logs import Logs
     from belvedere.metrics import Metrics
+    from belvedere.metrics.port import Port
     from belvedere.parts import Part
 
 
@@ -82,8 +83,8 @@ def _logs(settings: Settings, logs: Logs) -> Row:
 def _metrics(settings: Settings, metrics: Metrics, yielded: Sequence[str]) -> Row:
     path = settings.metrics.path if settings.metrics else ""
     why = f"at {path}"
-    if settings.metrics is not None and settings.metrics.port is not None:
-        why = "counted and not served: this version has no port of its own for them, leave metrics.port out"
+    if metrics.port is not None:
+        why += _port(metrics.port)
     elif path in yielded:
         why = f"not served at {path}: the application has a route of its own there"
     if settings.metrics is not None and settings.metrics.otlp:
@@ -91,6 +92,16 @@ def _metrics(settings: Settings, metrics: Metrics, yielded: Sequence[str]) -> Ro
     if hidden := metrics.hidden():
         why += f"; hidden by Belvedere's of the same name: {', '.join(hidden)}"
     return _on(why)
+
+
+def _port(port: Port) -> str:
+    number = f"port {port.number}" if port.number else "any port that is free"
+    if port.state == "failed":
+        return f" on {number}, which cannot be listened on ({port.reason}): not served"
+    return {
+        "closed": f" on {number}, open from the start of the application, or without lifespan from its first request",
+        "elsewhere": f" on {number}, where another process of the service listens",
+    }.get(port.state, f" on {number}")
 
 
 def _health(settings: Settings, yielded: Sequence[str]) -> Row:

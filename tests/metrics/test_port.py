@@ -1,0 +1,438 @@
+"""Metrics on a port of their own: the same answers as on the service's, from a server that is hard to wear out."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+import belvedere
+from belvedere import failures
+from belvedere.metrics.port import Claim, Port
+from belvedere.metrics.port.server import ASK_WITHIN, AT_ONCE, Server
+from belvedere.metrics.scrapes import Scope, reply
+from belvedere.wiring.findings import findings
+from tests.drive import ask, running
+from tests.metrics.conftest import Clock, Observe
+from tests.metrics.scraping import OPENMETRICS, TEXT
+from tests.servers import free_port
+
+DEADLINE = 10.0
+
+
+def get(port: int, path: str = "/metrics", method: str = "GET", *, host: str = "127.0.0.1", **headers: Any) -> Any:
+    """Ask once, and read the whole answer, which is in `answer.body` then."""
+    connection = http.client.HTTPConnection(host, port, timeout=DEADLINE)
+    try:
+        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer: Any = connection.getresponse()
+        answer.body = answer.read()
+        return answer
+    finally:
+        connection.close()
+
+
+async def got(*args: Any, **headers: Any) -> Any:
+    return await asyncio.to_thread(get, *args, **headers)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def port_of(observability: belvedere.Observability) -> Port:
+    assert observability._metrics is not None
+    assert observability._metrics.port is not None
+    return observability._metrics.port
+
+
+def refuses(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("headers", "kind", "encoding"),
+    [
+        ({}, TEXT, None),
+        ({"Accept": "application/openmetrics-text;version=1.0.0"}, OPENMETRICS, None),
+        ({"Accept_Encoding": "gzip"}, TEXT, "gzip"),
+    ],
+)
+async def test_it_answers_as_the_services_own_port_does(
+    method: str, headers: dict[str, str], kind: str, encoding: str | None, observe: Observe
+) -> None:
+    """Format, encoding, headers and HEAD; below another path there is nothing, and nothing on the service's port."""
+    app = FastAPI()
+    obs = observe(app, metrics={"port": 0, "path": "/internal/metrics"})
+    async with running(app):
+        port = port_of(obs).number
+        answer = await got(port, "/internal/metrics", method, **headers)
+        assert answer.status == 200
+        assert [name.lower() for name, _ in answer.getheaders()] == [
+            "date", "content-type", "content-length", "cache-control", "vary",
+            *(["content-encoding"] if encoding else []), "connection",
+        ]  # fmt: skip
+        assert answer.headers["content-type"] == kind
+        assert answer.headers["content-encoding"] == encoding
+        assert (len(answer.body) == int(answer.headers["content-length"])) == (method == "GET")
+        assert (await got(port, "/metrics", method)).status == 404
+        assert (await ask(app, "GET", "/internal/metrics")).status == 404
+
+
+async def test_other_methods_and_urls(observe: Observe) -> None:
+    """405 with what is allowed; a query or a whole URL change nothing."""
+    app = FastAPI()
+    obs = observe(app, metrics={"port": 0})
+    async with running(app):
+        port = port_of(obs).number
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            answer = await got(port, "/metrics", method)
+            assert (answer.status, answer.headers["allow"], answer.body) == (
+                405,
+                "GET, HEAD",
+                b"Method Not Allowed\n",
+            )
+        for path in ("/metrics?name[]=up", "http://scraped.test/metrics", "/%6detrics"):
+            assert (await got(port, path)).status == 200
+        assert (await asyncio.to_thread(talk, port, b"GET http://[/metrics HTTP/1.1\r\n\r\n")).startswith(
+            b"HTTP/1.1 400 "
+        )
+
+
+@pytest.mark.parametrize("token", ["s3cret", "geh\u00e4im-\u00c5"])
+async def test_the_token(token: str, observe: Observe) -> None:
+    """Any spelling of the scheme and nothing but exactly the token, of whatever characters."""
+    app = FastAPI()
+    obs = observe(app, metrics={"port": 0, "token": token})
+    raw = token.encode().decode("latin-1")
+    answer: Any = None
+    async with running(app):
+        port = port_of(obs).number
+        for given, status in [
+            (None, 401),
+            (f"Bearer {raw}", 200),
+            (f"bearer {raw}", 200),
+            (f"BEARER {raw}", 200),
+            (f"Bearer {raw[:-1]}", 401),
+            (f"Bearer {raw}x", 401),
+            (raw, 401),
+            (f"Bearer {raw * 5000}"[:60_000], 401),
+        ]:
+            answer = await got(port, **({} if given is None else {"Authorization": given}))
+            assert answer.status == status, given
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.body == b"Unauthorized\n"
+
+
+async def test_networks_behind_trusted_proxies(observe: Observe) -> None:
+    """The connection's address counts, and the forwarded one where it comes from a trusted proxy."""
+    app = FastAPI()
+    obs = observe(app, metrics={"port": 0, "allow": ["10.0.0.0/8"]}, requests={"trusted_proxies": ["127.0.0.1"]})
+    async with running(app):
+        port = port_of(obs).number
+        assert (await got(port)).status == 403
+        assert (await got(port, X_Forwarded_For="10.1.2.3")).status == 200
+        assert (await got(port, X_Forwarded_For="10.1.2.3, 192.0.2.1")).status == 403
+    other = FastAPI()
+    obs = observe(other, metrics={"port": 0, "allow": ["127.0.0.0/8"]})
+    async with running(other):
+        port = port_of(obs).number
+        assert (await got(port)).status == 200
+        assert (await got(port, X_Forwarded_For="192.0.2.1")).status == 200
+        if socket.has_dualstack_ipv6():
+            assert (await got(port, host="::1")).status == 403
+
+
+async def test_gauges_are_read_on_the_event_loop(observe: Observe) -> None:
+    """What has to be asked there is, and so is the thread pool; requests are counted."""
+    app = FastAPI()
+    obs = observe(app, metrics={"port": 0})
+    threads: list[threading.Thread] = []
+
+    async def read() -> float:
+        threads.append(threading.current_thread())
+        return 7.0
+
+    belvedere.gauge("open_carts", "Open carts.", read=read)
+    async with running(app):
+        await ask(app, "GET", "/nowhere")
+        text = (await got(port_of(obs).number)).body.decode()
+    assert threads == [threading.current_thread()]
+    assert "\nopen_carts 7.0\n" in text
+    assert '\nhttp_requests_total{method="GET",endpoint="unmatched",status="404"} 1.0\n' in text
+    assert 'belvedere_threadpool_threads{state="idle"}' in text
+
+
+async def test_a_stuck_event_loop_is_scraped_all_the_same(observe: Observe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it does not answer in time, what is known is served, its lag among it."""
+    monkeypatch.setattr("belvedere.metrics._REFRESH_TIMEOUT", 0.2)
+    app = FastAPI()
+    obs = observe(app, metrics={"port": 0})
+    async with running(app):
+        port = port_of(obs).number
+        answers: list[Any] = []
+        scraper = threading.Thread(target=lambda: answers.append(get(port)))
+        scraper.start()
+        scraper.join(DEADLINE)  # which is what is wrong with this loop
+        assert answers[0].status == 200
+        (lag,) = [
+            line.split()[1]
+            for line in answers[0].body.decode().splitlines()
+            if line.startswith("belvedere_event_loop_lag_seconds ")
+        ]
+        assert float(lag) >= 0  # late by less than one tick, maybe; a series is there without the loop
+
+
+async def test_it_opens_and_closes_with_the_application(observe: Observe) -> None:
+    """Open from its start to its stop, also a second time; gone after `remove()`, threads too."""
+    app = FastAPI()
+    obs = observe(app, metrics={"port": (number := free_port())})
+    why = obs.report()["metrics"]["why"]
+    assert why == (
+        f"at /metrics on port {number}, open from the start of the application, or without lifespan from its "
+        "first request"
+    )
+    assert refuses(number)
+    for _ in range(2):
+        async with running(app):
+            assert (await got(number)).status == 200
+            assert obs.report()["metrics"] == {"state": "on", "why": f"at /metrics on port {number}"}
+            assert obs.catalogue()["metrics_port"] == number
+        assert refuses(number)
+    async with running(app):
+        assert not refuses(number)
+        obs.remove()
+        assert refuses(number)
+    until(lambda: not any(thread.name.startswith("belvedere-port") for thread in threading.enumerate()))
+
+
+async def test_without_a_lifespan_it_opens_with_the_first_request(observe: Observe) -> None:
+    """Earlier there is nobody who serves; and `remove()` closes it."""
+    app = FastAPI()
+    obs = observe(app, metrics={"port": 0})
+    assert obs.report()["metrics"]["why"].startswith("at /metrics on any port that is free, open from")
+    await ask(app, "GET", "/nowhere")
+    await asyncio.sleep(0)
+    port = port_of(obs)
+    assert port.state == "open"
+    assert (await got(port.number)).status == 200
+    number = port.number
+    obs.remove()
+    assert refuses(number)
+
+
+async def test_without_a_port_none_is_opened(observe: Observe) -> None:
+    """Nothing listens, and no thread is there, unless the settings say so."""
+    app = FastAPI()
+    obs = observe(app)
+    async with running(app):
+        assert obs._metrics is not None
+        assert obs._metrics.port is None
+        assert obs.catalogue()["metrics_port"] is None
+        assert not any(thread.name.startswith("belvedere-port") for thread in threading.enumerate())
+
+
+class Log(list[tuple[str, dict[str, Any]]]):
+    """A structlog logger that keeps what it is given."""
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.append((event, fields))
+
+    warning = info
+
+
+@contextmanager
+def opened(number: int, log: Log | None = None, claim: Claim | None = None) -> Iterator[Port]:
+    port = Port(number, {"/metrics": lambda _: reply(200, b"metrics\n")}, claim or Claim(number), log)
+    try:
+        port.start()
+        yield port
+    finally:
+        port.close()
+
+
+def test_a_port_that_is_taken_is_told_once_and_tried_again() -> None:
+    """The warning names port and remedy; once the port is free it is listened on."""
+    log = Log()
+    with socket.create_server(("", 0)) as taken:
+        number = taken.getsockname()[1]
+        with opened(number, log) as port:
+            assert (port.state, port.reason) == ("failed", "address already in use")
+            port._try()
+            taken.close()
+            until(lambda: port.state == "open")
+            assert get(number).status == 200
+    remedy = "choose another port by the setting metrics.port, or stop what listens there"
+    assert log == [
+        ("metrics_port_unavailable", {"port": number, "reason": "address already in use", "remedy": remedy}),
+        ("metrics_listening", {"port": number}),
+    ]
+
+
+async def test_a_port_that_is_taken_stops_no_service(observe: Observe) -> None:
+    """The application serves; report and findings say what is wrong with the port."""
+    app = FastAPI()
+    with socket.create_server(("", 0)) as taken:
+        number = taken.getsockname()[1]
+        obs = observe(app, metrics={"port": number})
+        async with running(app):
+            assert (await ask(app, "GET", "/healthz")).status == 200
+            assert obs.report()["metrics"]["why"] == (
+                f"at /metrics on port {number}, which cannot be listened on (address already in use): not served"
+            )
+            assert findings(obs) == [
+                {
+                    "feature": "metrics",
+                    "finding": f"port {number} cannot be listened on (address already in use): metrics are not served",
+                    "remedy": "choose another port by the setting metrics.port, or stop what listens there",
+                }
+            ]
+
+
+def test_the_services_own_port_is_left_alone() -> None:
+    """Where the server says which port it is about to take, that one is not taken before it."""
+    log = Log()
+    port = Port(number := free_port(), {}, Claim(number), log)
+    port.start(service_port=number)
+    assert (port.state, port.reason) == ("failed", "the service itself is to listen there")
+    assert refuses(number)
+    assert [event for event, _ in log] == ["metrics_port_unavailable"]
+    port.close()
+
+
+def talk(port: int, *parts: bytes) -> bytes:
+    """Send bytes, and return all that comes back."""
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
+        for part in parts:
+            client.sendall(part)
+        got = b""
+        while part := client.recv(65_536):
+            got += part
+        return got
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET /metrics HTTP/1.1\r\nA: " + b"x" * 70_000 + b"\r\n\r\n", 431),
+        (
+            b"GET /metrics HTTP/1.1\r\n" + (b"A: " + b"x" * 30_000 + b"\r\n") * 5 + b"\r\n",
+            431,
+        ),
+        (b"GET /metrics HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
+        (b"<script> /metrics HTTP/1.1\r\n\r\n", 501),
+        (b"\x16\x03\x01\x02\x00 x x x\r\n\r\n", 400),
+        (b"GET /metrics HTTP/9.1\r\n\r\n", 505),
+        (b"POST /metrics HTTP/1.1\r\nContent-Length: 50000\r\n\r\n" + b"x" * 50_000, 405),
+        (b"GET /metrics HTTP/1.0\r\n\r\n", 200),
+    ],
+)
+def test_requests_that_are_none(asked: bytes, status: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """They are answered in plain words that repeat nothing, and written to no stream."""
+    with opened(0) as port:
+        answer = talk(port.number, asked)
+    phrase = HTTPStatus(status).phrase.encode()
+    assert answer.startswith(b"HTTP/1.1 %d %b\r\n" % (status, phrase))
+    assert b"script" not in answer
+    assert answer.partition(b"\r\n\r\n")[2] == (b"metrics\n" if status == 200 else phrase + b"\n")
+    assert capfd.readouterr() == ("", "")
+    assert failures.counts == {}
+
+
+def test_clients_that_leave(capfd: pytest.CaptureFixture[str]) -> None:
+    """At any moment, and the next one is answered."""
+    with opened(0) as port:
+        for sent in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", port.number)) as client:
+                client.sendall(sent)
+        assert get(port.number).status == 200
+    assert capfd.readouterr() == ("", "")
+    assert failures.counts == {}
+
+
+def test_clients_that_ask_for_nothing_keep_nobody_from_scraping() -> None:
+    """However many connections are open and silent, a scrape is answered at once, by few threads."""
+    with opened(0) as port:
+        silent = [socket.create_connection(("127.0.0.1", port.number)) for _ in range(5 * AT_ONCE)]
+        began = time.monotonic()
+        assert get(port.number).status == 200
+        assert time.monotonic() - began < ASK_WITHIN / 2
+        until(lambda: sum(thread.name == "belvedere-port-request" for thread in threading.enumerate()) <= AT_ONCE)
+        for client in silent:
+            client.close()
+
+
+def test_when_all_are_answered_another_is_told_to_come_back() -> None:
+    """A ninth scrape at the same time gets 503."""
+    entered, leave = threading.Semaphore(0), threading.Event()
+
+    def slow(scope: Scope) -> Any:
+        entered.release()
+        leave.wait(DEADLINE)
+        return reply(200, b"slow\n")
+
+    port = Port(0, {"/slow": slow}, Claim(0))
+    port.start()
+    try:
+        scrapers = [threading.Thread(target=get, args=(port.number, "/slow")) for _ in range(AT_ONCE)]
+        for scraper in scrapers:
+            scraper.start()
+        for _ in scrapers:
+            assert entered.acquire(timeout=DEADLINE)
+        with socket.create_connection(("127.0.0.1", port.number), timeout=DEADLINE) as client:
+            assert client.recv(1000).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        leave.set()
+        for scraper in scrapers:
+            scraper.join(DEADLINE)
+        assert get(port.number, "/slow").status == 200
+    finally:
+        leave.set()
+        port.close()
+
+
+def test_a_client_that_asks_too_slowly_is_cut_off(clock: Clock) -> None:
+    """After so many seconds for its request, whatever it sends now and then."""
+    server = Server(socket.create_server(("127.0.0.1", 0)), {}, clock)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) as client:
+            client.sendall(b"GET /metrics HTTP/1.1\r\n")
+            until(lambda: len(server._open) == 1)
+            clock.seconds += ASK_WITHIN + 0.1
+            assert client.recv(1000) == b""
+        until(lambda: not server._open)
+    finally:
+        server.close()
+        thread.join(DEADLINE)
+
+
+def test_a_handler_that_fails_is_a_500() -> None:
+    """It is counted as a failure of ours, and its text is not shown."""
+
+    def broken(scope: Scope) -> Any:
+        raise ValueError("password=hunter2")
+
+    port = Port(0, {"/metrics": broken}, Claim(0))
+    port.start()
+    try:
+        answer = get(port.number)
+        assert (answer.status, answer.body) == (500, b"Internal Server Error\n")
+    finally:
+        port.close()
+    assert failures.counts == {"metrics": 1}
