@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from prometheus_client.registry import REGISTRY, CollectorRegistry
@@ -30,8 +30,9 @@ from belvedere.metrics.gate import Gate
 from belvedere.metrics.http import HttpMetrics
 from belvedere.metrics.instances import instances
 from belvedere.metrics.own import OwnMetrics
-from belvedere.metrics.runtime import LoopLag
+from belvedere.metrics.runtime import Beat, LoopLag
 from belvedere.metrics.scrapes import Reply, Scope, Scrapes
+from belvedere.metrics.workers import Unshared, workers
 from belvedere.settings import MetricSettings, RequestSettings
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Metrics:
         dropped: returns how many log lines were dropped so far.
         logger: gets what is told of scrapers and of the port; `None`: no events.
         client: how a scraper's address is shown there.
+        service: the service's name.
     """
 
     def __init__(
@@ -66,12 +68,17 @@ class Metrics:
         *,
         logger: Any = None,
         client: Literal["full", "masked"] | None = "full",
+        service: str = "",
     ) -> None:
+        self.service = service
+        # Workers make their applications in the same order.
+        self.owner = f"{service}#{sum(1 for other in instances if other.service == service)}"
+        self.sharing = ""
         self.http = HttpMetrics(settings, folded)
         self.lag = LoopLag()
         gate = Gate(settings, requests.trusted_proxies, logger, client=client)
         self.own = OwnMetrics(folded, lambda: self.lag.seconds, dropped, gate.refused)
-        self.declared = Declarations(CollectorRegistry())
+        self.declared = Declarations(CollectorRegistry(), self.owner)
         self._scrapes = Scrapes(gate, self.text)
         self.endpoint = MetricsEndpoint(self._scrapes, self.refresh)
         self._settings = settings
@@ -79,10 +86,25 @@ class Metrics:
         self._registries = [self.declared.registry, registry]
         if registry is not REGISTRY:
             self._registries.append(declarations.registry)
+        self.beat = Beat(self._beat)
         instances.add(self)
+
+    def join(self, routes: Iterable[object]) -> None:
+        """Be one of the workers of the service from now on, if this process is; `routes` tell services apart."""
+        self.sharing = workers.join(self, self.service, routes)
+
+    async def leave(self) -> None:
+        """Leave what was counted to the other workers."""
+        workers.leave(self)
+
+    def look_up_again(self) -> None:
+        """Forget where the cells of series lie."""
+        self.http.look_up_again()
 
     def close(self) -> None:
         """Let go of what belongs to the process."""
+        self.beat.cancel()
+        workers.leave(self)
         instances.discard(self)
         self.close_port()
         self.endpoint.close()
@@ -130,8 +152,29 @@ class Metrics:
         self.own.refresh()
 
     def text(self, openmetrics: bool = False) -> bytes:
-        """Return all metrics as text, as they are now."""
-        return render(self.families, self._registries, openmetrics=openmetrics)
+        """Return all metrics as text, as they are now, of all workers of the service."""
+        try:
+            families = workers.families(self)
+        except Exception as error:  # it shows at least itself
+            failures.contain("metrics", error)
+            families = None
+        if families is None:
+            return render(self.families, self._registries, openmetrics=openmetrics)
+        return render(families, map(Unshared, self._registries), openmetrics=openmetrics)
+
+    async def start(self) -> None:
+        """Begin to look at how the event loop does, and to tell the other workers, if there are any."""
+        await self.lag.start()
+        if self.sharing:
+            await self.beat.start()
+
+    async def stop(self) -> None:
+        await self.beat.stop()
+        await self.lag.stop()
+
+    async def _beat(self) -> None:
+        self.own.refresh()
+        await self.endpoint.in_thread(workers.publish)
 
     def hidden(self) -> list[str]:
         """Return names of the application's own metrics that cannot be served because Belvedere's have them."""
@@ -171,7 +214,7 @@ class Metrics:
         from belvedere.metrics.port import Claim, OnLoop, Port
 
         self._on_loop = OnLoop()
-        return Port(settings.port, {settings.path: self._scraped}, Claim(settings.port), logger)
+        return Port(settings.port, {settings.path: self._scraped}, Claim(settings.port, lambda: workers.folder), logger)
 
     def _scraped(self, scope: Scope) -> Reply:
         """Answer a scrape in a thread beside the event loop."""

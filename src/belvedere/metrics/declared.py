@@ -17,6 +17,7 @@ from prometheus_client.registry import REGISTRY, CollectorRegistry
 from belvedere.conventions import HTTP_METRICS, OVERFLOW, OWN_METRICS, WEBSOCKET_METRICS, MetricType
 from belvedere.metrics.cardinality import folded
 from belvedere.metrics.naming import check_names, used_names
+from belvedere.metrics.workers import exchange, owned_by
 
 Combine = Literal["sum", "max", "min", "latest"]
 Read = Callable[[], Awaitable[float | Mapping[Any, float]]]
@@ -34,6 +35,8 @@ class _Bounded:
     _metrics: dict[Sequence[str], Any]
     _labelnames: Sequence[str]
     full_name = ""
+    owner: str | None = ""
+    """The application that it belongs to; "" for the process, `None` for what each worker tells by itself."""
 
     def labels(self, *values: Any, **by_name: Any) -> Any:
         if values and not by_name:
@@ -50,7 +53,8 @@ class _Bounded:
         if len(known) >= self.max_series and key not in known and len(key) == len(self._labelnames):
             folded.note(self.full_name)
             key = (OVERFLOW,) * len(key)
-        return super().labels(*key)  # type: ignore[misc]
+        with owned_by(self.owner):
+            return super().labels(*key)  # type: ignore[misc]
 
 
 class Counter(_Bounded, prometheus_client.Counter):
@@ -80,10 +84,16 @@ class Declaration:
 
 
 class Declarations:
-    """The metrics declared in one registry: each once, whoever asks."""
+    """The metrics declared in one registry: each once, whoever asks.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    Args:
+        registry: where they are registered.
+        owner: the application that they belong to; "" for the process.
+    """
+
+    def __init__(self, registry: CollectorRegistry, owner: str = "") -> None:
         self.registry = registry
+        self._owner = owner
         self.known: dict[str, Declaration] = {}
 
     def declare(
@@ -124,6 +134,8 @@ class Declarations:
                 if read is not None:
                     # An application that is built again, as tests do, brings a source of its own.
                     self.known[name] = replace(first, read=read)
+                    first.metric.owner = None
+                    exchange(first.metric)
                 metric: M = first.metric
                 return metric
             options: dict[str, Any] = {"registry": self.registry}
@@ -131,14 +143,18 @@ class Declarations:
                 options["buckets"] = tuple(buckets)
             if kind == "gauge":
                 options["multiprocess_mode"] = _MODES[combine]
+            # Whoever answers a scrape reads for all workers: nobody else's value counts.
+            owner = self._owner if read is None else None
             try:
-                metric = make(name, documentation, tuple(labels), **options)
+                with owned_by(owner):
+                    metric = make(name, documentation, tuple(labels), **options)
             except ValueError as error:
                 if "Duplicated timeseries" not in str(error):
                     raise
                 raise ValueError(self._taken(name, kind)) from None
             metric.max_series = max_series
             metric.full_name = name
+            metric.owner = owner
             self.known[name] = Declaration(
                 name, kind, documentation, wanted.labels, wanted.buckets, combine, metric=metric, read=read
             )

@@ -31,6 +31,10 @@ class MetricsEndpoint:
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
+    async def in_thread(self, call: Callable[[], None]) -> None:
+        """Run something where scrapes are rendered, between two of them."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
     def close(self) -> None:
         """Let the thread go."""
         self._thread.shutdown(wait=False)

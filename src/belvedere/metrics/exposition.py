@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Exemplar, Sample
 
 from belvedere import failures
 from belvedere.asgi.negotiation import quality
-from belvedere.metrics.families import Family, label_text, number
+from belvedere.metrics.families import label_text, number
 from belvedere.metrics.naming import legal_label, legal_metric, used_names
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _SPOKEN = frozenset({"1.0.0", "0.0.1"})
-_LINES_AT_ONCE = 200
-"""Lines after which the rendering thread lets others run: about 0.2 ms, where Python by itself takes 5 to switch."""
+_TEXT_AT_ONCE = 20_000
+"""Characters after which the rendering thread lets others run: 0.2 ms, where Python by itself takes 5 to switch."""
 _TEXT_TYPES = {"info": "gauge", "stateset": "gauge", "gaugehistogram": "histogram", "unknown": "untyped"}
 
 
@@ -52,21 +52,36 @@ def _other_openmetrics(media: str, parameters: Sequence[str]) -> bool:
     return media == "application/openmetrics-text" and any(version not in _SPOKEN for version in versions)
 
 
-def render(families: Iterable[Family], collectors: Iterable[Any], *, openmetrics: bool) -> bytes:
+class Shown(Protocol):
+    """A family that can be written: of this process, or of all workers."""
+
+    @property
+    def base_names(self) -> Sequence[str]: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    def lines(self, *, openmetrics: bool) -> Iterator[str]: ...
+
+
+def render(families: Sequence[Shown], collectors: Iterable[Any], *, openmetrics: bool) -> bytes:
     """Return all metrics as text: ours first, then those of `collectors` (registries), a name seen before left out.
 
-    Meant to run in a thread: it lets others run every few hundred lines.
+    Meant to run in a thread: it lets others run every now and then.
     """
     out: list[str] = []
-    for count, line in enumerate(_lines(families, collectors, openmetrics=openmetrics), start=1):
-        out.append(line)
-        if count % _LINES_AT_ONCE == 0:
+    written = 0
+    for text in _lines(families, collectors, openmetrics=openmetrics):
+        out.append(text)
+        written += len(text)
+        if written > _TEXT_AT_ONCE:
+            written = 0
             time.sleep(0)
     # A label value may hold half a surrogate pair, which UTF-8 has no bytes for.
     return "".join(out).encode("utf-8", "replace")
 
 
-def hidden(families: Iterable[Family], ours: Any, collectors: Iterable[Any]) -> list[str]:
+def hidden(families: Iterable[Shown], ours: Any, collectors: Iterable[Any]) -> list[str]:
     """Return the names of metrics in `collectors` that cannot be served: our families or registry have them."""
     taken = _names(families)
     for metric in collected(ours):
@@ -90,7 +105,7 @@ def collected(collector: Any) -> Iterator[Metric]:
                 failures.contain("metrics", own)
 
 
-def _lines(families: Iterable[Family], collectors: Iterable[Any], *, openmetrics: bool) -> Iterator[str]:
+def _lines(families: Sequence[Shown], collectors: Iterable[Any], *, openmetrics: bool) -> Iterator[str]:
     taken = _names(families)
     for family in families:
         yield from family.lines(openmetrics=openmetrics)
@@ -108,7 +123,7 @@ def _lines(families: Iterable[Family], collectors: Iterable[Any], *, openmetrics
         yield "# EOF\n"
 
 
-def _names(families: Iterable[Family]) -> set[str]:
+def _names(families: Iterable[Shown]) -> set[str]:
     return {name for family in families for base in family.base_names for name in used_names(base, family.kind)}
 
 

@@ -8,7 +8,7 @@ looked up once for all metrics of a request, and its text is made once, not at e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Exemplar
@@ -18,7 +18,8 @@ from belvedere.conventions import MetricType
 
 _go: Callable[[float], str] = floatToGoString
 
-Cells = list[float]
+Cells = Any
+"""A list of floats, or a view of memory that holds doubles: `cells[i] += 1.0` is the same for both."""
 _LONGEST_TRACE_ID = 128 - len("trace_id")
 """OpenMetrics: an exemplar's label names and values have at most 128 characters together."""
 
@@ -53,6 +54,16 @@ class Series:
         return None if exemplar is None or len(exemplar[0]) > _LONGEST_TRACE_ID else exemplar
 
 
+class Home(Protocol):
+    """Where the cells of series lie, if not in lists of their own."""
+
+    def move_in(self, family: Family, values: tuple[str, ...], series: Series) -> None:
+        """Give the series cells there, with the values that it has."""
+
+    def move_out(self, series: Series) -> None:
+        """Give the series a list of its own again."""
+
+
 class Family:
     """A metric with all its series, under one name or several.
 
@@ -62,6 +73,7 @@ class Family:
         documentation: its help text.
         label_names: in the order in which they are written.
         bounds: upper bounds of a histogram's buckets, without infinity.
+        combine: how the values of several workers become one, if it is a gauge.
     """
 
     def __init__(
@@ -71,13 +83,22 @@ class Family:
         documentation: str,
         label_names: Sequence[str] = (),
         bounds: Sequence[float] = (),
+        *,
+        combine: Literal["sum", "max", "min"] = "sum",
     ) -> None:
         self.names = tuple(names)
         self.kind: MetricType = kind
         self.documentation = documentation
         self.label_names = tuple(label_names)
         self.bounds = list(bounds)
+        self.combine = combine
         self.series: dict[tuple[str, ...], Series] = {}
+        self._home: Home | None = None
+
+    @property
+    def roles(self) -> list[str]:
+        """What the cells of a series are: "" for the value; of a histogram, the sum and the bound of each bucket."""
+        return ["sum", *map(_go, self.bounds), "+Inf"] if self.kind == "histogram" else [""]
 
     @property
     def base_names(self) -> list[str]:
@@ -91,24 +112,55 @@ class Family:
             # A histogram's cells: the sum, then a count for each bucket and one for infinity.
             cells = len(self.bounds) + 2 if self.kind == "histogram" else 1
             labels = tuple(zip(self.label_names, values, strict=True))
-            series = self.series.setdefault(values, Series(labels, cells))
+            series = Series(labels, cells)
+            if self._home is not None:
+                self._home.move_in(self, values, series)
+            series = self.series.setdefault(values, series)
         return series
+
+    def settle(self, home: Home | None) -> None:
+        """Have the cells of all series lie in `home` from now on; `None`: in lists of their own.
+
+        Whoever keeps the cells of a series has to look them up again.
+        """
+        for values, series in self.series.items():
+            if self._home is not None:
+                self._home.move_out(series)
+            if home is not None:
+                home.move_in(self, values, series)
+        self._home = home
+
+    def reset(self) -> None:
+        """Have all counts begin at 0 again; gauges stay as they are."""
+        if self.kind != "gauge":
+            for series in self.series.values():
+                series.cells = [0.0] * len(series.cells)
+
+    def clear(self) -> None:
+        """Forget all series."""
+        for series in self.series.values():
+            if self._home is not None:
+                self._home.move_out(series)
+        self.series.clear()
 
     def add_bound(self, bound: float) -> None:
         """Give the histogram one more bucket; what was observed before is counted only in those above it."""
         if bound in self.bounds:
             return
+        home = self._home
+        self.settle(None)
         at = sum(1 for known in self.bounds if known < bound)
         for series in self.series.values():
             series.cells.insert(at + 1, 0.0)
             series.exemplars.insert(at + 1, None)
         self.bounds.insert(at, bound)
+        self.settle(home)
 
     def lines(self, *, openmetrics: bool) -> Iterator[str]:
         """Yield the family in Prometheus text format, or in OpenMetrics with exemplars, a line at a time."""
         for name, base in zip(self.names, self.base_names, strict=True):
             shown = base if openmetrics else name
-            yield f"# HELP {shown} {_help(self.documentation, openmetrics=openmetrics)}\n"
+            yield f"# HELP {shown} {help_text(self.documentation, openmetrics=openmetrics)}\n"
             yield f"# TYPE {shown} {self.kind}\n"
             for series in list(self.series.values()):
                 if self.kind == "histogram":
@@ -166,7 +218,7 @@ def _braces(text: str) -> str:
     return f"{{{text}}}" if text else ""
 
 
-def _help(documentation: str, *, openmetrics: bool) -> str:
+def help_text(documentation: str, *, openmetrics: bool) -> str:
     text = documentation.replace("\\", "\\\\").replace("\n", "\\n")
     return text.replace('"', '\\"') if openmetrics else text
 

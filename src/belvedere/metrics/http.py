@@ -77,6 +77,12 @@ class HttpMetrics:
     def add_bound(self, seconds: float) -> None:
         """Make `seconds` an exact bucket of the duration histogram."""
         self.duration.add_bound(seconds)
+        self.look_up_again()
+
+    def look_up_again(self) -> None:
+        """Forget where the cells of series lie; to be called when they have moved."""
+        self._answers.clear()
+        self._progress.clear()
 
     def begin(self, request: RequestContext) -> None:
         if request.excluded:

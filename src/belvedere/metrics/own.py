@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from belvedere import conventions as names
 from belvedere import failures
@@ -29,15 +30,15 @@ class OwnMetrics:
         self._lag = lag
         self._dropped = dropped
         self._refused = refused
-        self.check_up = _family(names.CHECK_UP)
+        self.check_up = _family(names.CHECK_UP, combine="min")
         self.check_duration = _family(names.CHECK_DURATION, names.DURATION_BUCKETS)
-        self.loop_lag = _family(names.LOOP_LAG)
+        self.loop_lag = _family(names.LOOP_LAG, combine="max")
         self.threadpool = _family(names.THREADPOOL)
         self.series_folded = _family(names.SERIES_FOLDED)
         self.internal_errors = _family(names.INTERNAL_ERRORS)
         self.lines_dropped = _family(names.LINES_DROPPED)
         self.metrics_refused = _family(names.METRICS_REFUSED)
-        self.info = _family(names.INFO)
+        self.info = _family(names.INFO, combine="max")
 
     @property
     def families(self) -> Sequence[Family]:
@@ -55,7 +56,7 @@ class OwnMetrics:
 
     def tell(self, version: str, features: Sequence[str]) -> None:
         """Have `belvedere_info` show the version and the features that are on."""
-        self.info.series.clear()
+        self.info.clear()
         self.info.get(version, ",".join(features)).cells[0] = 1.0
 
     def check_result(self, check: str, passed: bool, seconds: float) -> None:
@@ -83,5 +84,5 @@ class OwnMetrics:
             self.metrics_refused.get(reason).cells[0] = float(refusals)
 
 
-def _family(metric: MetricName, bounds: Sequence[float] = ()) -> Family:
-    return Family((metric.name,), metric.type, metric.help, metric.labels, bounds)
+def _family(metric: MetricName, bounds: Sequence[float] = (), combine: Literal["sum", "max", "min"] = "sum") -> Family:
+    return Family((metric.name,), metric.type, metric.help, metric.labels, bounds, combine=combine)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio.to_thread
 
+from belvedere import failures
+
 _TICK = 0.25
 """Seconds between two looks at the clock: short enough to see what a request feels, four wake-ups a second."""
+_BEAT = 1.0
+"""Seconds between two beats: how old what other workers tell may be, counts excepted."""
 _WINDOW = 15.0
 """Seconds that the worst delay is remembered at least: a usual scrape interval."""
 
@@ -58,6 +62,43 @@ class LoopLag:
         if self._loop is not None:
             self._due = self._clock() + _TICK
             self._handle = self._loop.call_later(_TICK, self.tick)
+
+
+class Beat:
+    """Runs something every second while the application runs.
+
+    Args:
+        call: what is run; a failure of it is contained.
+    """
+
+    def __init__(self, call: Callable[[], Awaitable[None]]) -> None:
+        self._call = call
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        # An application may be started a second time in this process, on another loop.
+        self.cancel()
+        self._task = asyncio.create_task(self._run(), name="belvedere-metrics")
+
+    async def stop(self) -> None:
+        task = self._task
+        self.cancel()
+        if task is not None:
+            await asyncio.wait({task})
+
+    def cancel(self) -> None:
+        """End it without waiting, from any thread."""
+        task, self._task = self._task, None
+        if task is not None and not task.done() and not task.get_loop().is_closed():
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_BEAT)
+            try:
+                await self._call()
+            except Exception as error:
+                failures.contain("metrics", error)
 
 
 def threadpool() -> dict[str, float]:

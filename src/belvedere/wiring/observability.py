@@ -53,6 +53,7 @@ class Observability:
                 self._dropped,
                 logger=self._log,
                 client=settings.logs.client if settings.logs else None,
+                service=settings.service,
             )
             if settings.metrics
             else None
@@ -194,8 +195,9 @@ class Observability:
     def _plan_lifespan(self) -> None:
         self._lifespan.before.append(self._starting)
         if self._metrics is not None:
-            self._lifespan.started += [self._metrics.lag.start, self._open_port]
-            self._lifespan.stopping += [self._close_port, self._metrics.lag.stop]
+            self._lifespan.started += [self._metrics.start, self._open_port]
+            self._lifespan.stopping += [self._close_port, self._metrics.stop]
+            self._lifespan.stopped.append(self._metrics.leave)
         if self._health is not None:
             self._lifespan.started.append(self._health.start)
             self._lifespan.stopping.append(self._health.stop)
@@ -209,6 +211,7 @@ class Observability:
 
     def _serve(self) -> None:
         """Serve what the application has no route of its own for; run when its routes are known."""
+        self._join()
         report = self.report()
         self._plan.served = {path: app for path, app in self._served.items() if path not in self._yielded}
         if self._metrics is not None:
@@ -237,6 +240,11 @@ class Observability:
                 self._metrics.open_port()
 
         loop.call_soon(open_port)
+
+    def _join(self) -> None:
+        """Be one of the workers of the service, if this process is one; a server may have forked it only now."""
+        if self._metrics is not None:
+            self._metrics.join((path, sorted(methods)) for path, methods, _ in templates(self._app))
 
     def _stop_checks(self) -> None:
         if self._health is not None:
@@ -268,6 +276,7 @@ class Observability:
         return self._logs.dropped if self._logs else 0
 
     async def _starting(self) -> None:
+        self._join()
         self._began = time.perf_counter()
         if self._health is not None:
             self._health.started = False

@@ -87,6 +87,8 @@ def _metrics(settings: Settings, metrics: Metrics, yielded: Sequence[str]) -> Ro
         why += _port(metrics.port)
     elif path in yielded:
         why = f"not served at {path}: the application has a route of its own there"
+    if metrics.sharing:
+        why += f"; {metrics.sharing}"
     if settings.metrics is not None and settings.metrics.otlp:
         why += _NO_OTLP
     if hidden := metrics.hidden():

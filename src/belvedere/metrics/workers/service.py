@@ -1,0 +1,103 @@
+"""Which service this process is a worker of, and where its workers meet.
+
+A process that a server started beside others is one of several workers: they have the same parent. uvicorn's, granian's
+and hypercorn's are children that `multiprocessing` started; gunicorn's are forks of its arbiter. Any other process is
+alone, and puts nothing on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from belvedere.asgi.server import one_of_several
+
+_START_TIME = 19
+"""Where /proc/PID/stat has the start time, counted from the state, its third field: proc(5), field 22."""
+
+
+class Parent(NamedTuple):
+    """The process that started the workers; with its start time, as numbers of processes come again."""
+
+    pid: int
+    started: str
+
+    @property
+    def alive(self) -> bool:
+        return _started(self.pid) == self.started
+
+
+def parent() -> Parent | None:
+    """Return the process whose other children are workers of the same service; `None` where there can be none."""
+    if not one_of_several():
+        return None
+    by_multiprocessing = multiprocessing.parent_process()
+    pid = by_multiprocessing.pid if by_multiprocessing is not None else None
+    pid = os.getppid() if pid is None else pid
+    return Parent(pid, _started(pid))
+
+
+def folder_name(of: Parent, service: str, routes: Iterable[object]) -> str:
+    """Return the name of the folder in which the workers of one service meet.
+
+    One parent may run two services, as a script does that starts a process for each: name and routes tell them apart.
+    """
+    told = hashlib.sha256(repr((service, sorted(map(repr, routes)))).encode()).hexdigest()
+    return f"{of.pid}-{of.started}-{_namespace()}-{told[:12]}"
+
+
+def parent_of(folder: str) -> Parent | None:
+    """Return the parent that a folder's name tells; `None` for one that is not ours, or of another container."""
+    parts = folder.split("-")
+    if len(parts) != 4 or not parts[0].isdigit() or parts[2] != _namespace():
+        return None
+    return Parent(int(parts[0]), parts[1])
+
+
+def places() -> Iterator[Path]:
+    """Yield the folders that may hold those of services, the fastest first; only this user can look into them."""
+    for base in ("/dev/shm", tempfile.gettempdir()):  # noqa: S108 - the folder in it is checked to be this user's alone
+        place = Path(base) / f"belvedere-{os.geteuid()}"
+        try:
+            if Path(base).is_dir():
+                place.mkdir(mode=0o700, exist_ok=True)
+                found = place.lstat()
+                if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+                    yield place
+        except OSError:
+            continue
+
+
+def _started(pid: int) -> str:
+    """Return when a process started; "" where that cannot be told, or there is no such process."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "" if Path("/proc/self").exists() or not _exists(pid) else "unknown"
+    # The second field is the program's name in parentheses, which may hold anything.
+    state = told.rpartition(")")[2].split()
+    return "" if state[0] == "Z" else state[_START_TIME]
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _namespace() -> str:
+    """Return what tells containers apart that share a file system: in each, processes are numbered anew."""
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return "0"

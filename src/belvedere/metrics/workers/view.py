@@ -1,0 +1,157 @@
+"""The metrics of one application over all workers of its service, added up for a scrape.
+
+What the cells of each worker are is read once, as it is added; a scrape is then a copy and a sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from belvedere.metrics.workers import records
+from belvedere.metrics.workers.merged import ExemplarNow, MergedFamily, MergedSeries
+from belvedere.metrics.workers.records import SET_AT, FamilyKey
+from belvedere.metrics.workers.segment import Record
+from belvedere.metrics.workers.sources import Exemplars, Keys
+
+NOWHERE: Final = 0
+"""The total that nobody reads: for cells that are not added."""
+
+
+class Reading(NamedTuple):
+    """What a scrape has copied of one source."""
+
+    name: str
+    pid: str
+    keys_until: int | None
+    values: list[float]
+    exemplars: Exemplars
+
+
+class _Known:
+    """What is known of a source's cells."""
+
+    def __init__(self, name: str, pid: str, keys: Keys) -> None:
+        self.name = name
+        self.keys = keys
+        self.pid = pid
+        self.families: dict[int, FamilyKey] = {}
+        self.totals: list[int] = []
+        self.series: dict[int, tuple[MergedSeries, MergedFamily, list[str]]] = {}
+        self.serves: set[str] = set()
+
+
+class View:
+    """What one application shows.
+
+    Args:
+        owner: the application.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._families: dict[FamilyKey, MergedFamily] = {}
+        self._sources: dict[str, _Known] = {}
+        self._size = 1
+        self._free: list[int] = []
+
+    def merge(self, readings: Iterable[tuple[Reading, Keys]], served: set[str]) -> list[MergedFamily]:
+        """Return all families with their totals as they are now.
+
+        Args:
+            readings: of each source, with a reader of its keys for one that is new.
+            served: names of the process's metrics that the application serves; what other workers tell is added.
+        """
+        taken = list(readings)
+        for gone in self._sources.keys() - {reading.name for reading, _ in taken}:
+            self._remove(gone)
+        for reading, keys in taken:
+            known = self._sources.get(reading.name)
+            if known is None:
+                known = self._sources[reading.name] = _Known(reading.name, reading.pid, keys)
+            self._learn(known, known.keys.news(reading.keys_until))
+        totals = [0.0] * self._size
+        for reading, _ in taken:
+            for at, value in zip(self._sources[reading.name].totals, reading.values, strict=False):
+                totals[at] += value
+        served = served.union(*(known.serves for known in self._sources.values()))
+        families = [
+            family
+            for key, family in self._families.items()
+            if family.series and (key.owner or served.intersection(family.base_names))
+        ]
+        values = {reading.name: reading.values for reading, _ in taken}
+        exemplars = self._exemplars(reading for reading, _ in taken)
+        for family in families:
+            family.now(totals, values, exemplars)
+        return families
+
+    def _exemplars(self, readings: Iterable[Reading]) -> dict[int, ExemplarNow]:
+        """Return the newest exemplar of each total."""
+        newest: dict[int, ExemplarNow] = {}
+        for reading in readings:
+            totals = self._sources[reading.name].totals
+            for cell, labels, value, at in reading.exemplars:
+                total = totals[cell] if cell < len(totals) else NOWHERE
+                if total != NOWHERE and (total not in newest or newest[total][2] < at):
+                    newest[total] = (labels, value, at)
+        return newest
+
+    def _learn(self, known: _Known, news: list[Record]) -> None:
+        for record in news:
+            if record[0] == "f":
+                known.families[record[1]] = records.family_key(record)
+            elif record[0] == "s":
+                self._add(known, known.families[record[1]], tuple(record[2]), record[3], record[4])
+            elif record[0] == "d":
+                self._drop(known, record[1])
+            elif record[0] == "r" and record[1] == self._owner:
+                known.serves.update(record[2])
+
+    def _add(self, known: _Known, key: FamilyKey, values: tuple[str, ...], cell: int, roles: list[str]) -> None:
+        known.totals.extend([NOWHERE] * (cell + len(roles) - len(known.totals)))
+        if key.owner not in {"", self._owner}:
+            return
+        family = self._families.get(key)
+        if family is None:
+            family = self._families[key] = MergedFamily(key)
+        if key.combine == "each":
+            values = (*values, known.pid)
+        series = family.get(values)
+        series.sources += 1
+        known.series[cell] = (series, family, roles)
+        if key.adds or key.combine in {"sum", "each"}:
+            for number, role in enumerate(roles, start=cell):
+                total = series.totals.get(role)
+                if total is None:
+                    total = self._new_total()
+                    series.add(role, total)
+                known.totals[number] = total
+        else:
+            stamp = cell + roles.index(SET_AT) if SET_AT in roles else None
+            series.choices[known.name] = (cell, stamp)
+
+    def _drop(self, known: _Known, cell: int) -> None:
+        found = known.series.pop(cell, None)
+        if found is None:
+            return
+        series, family, roles = found
+        for number in range(cell, cell + len(roles)):
+            known.totals[number] = NOWHERE
+        series.choices.pop(known.name, None)
+        series.sources -= 1
+        if series.sources == 0:
+            self._free += series.totals.values()
+            family.remove(series)
+
+    def _remove(self, source: str) -> None:
+        known = self._sources[source]
+        for cell in list(known.series):
+            self._drop(known, cell)
+        del self._sources[source]
+
+    def _new_total(self) -> int:
+        if self._free:
+            return self._free.pop()
+        self._size += 1
+        return self._size - 1
