@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the table. `python -m benchmarks profile`: where Belvedere's time goes."""
+"""`python -m benchmarks`: the table. `… profile`: where Belvedere's time goes. `… scrapes`: several workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import inprocess, profiling, sockets, table, targets
+from benchmarks import inprocess, profiling, scrapes, sockets, table, targets
 from benchmarks.machine import this_machine
 from benchmarks.variants import BARE, BELVEDERE, COMPOSITION, CONTROL, VARIANTS, Variant
 
@@ -23,7 +23,7 @@ def say(text: str) -> None:
 def main() -> int:
     """Run what the arguments ask for; the exit code is 1 when a row that the targets need was not measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=("table", "profile"), default="table")
+    parser.add_argument("command", nargs="?", choices=("table", "profile", "scrapes"), default="table")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it runs, not to be quoted")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round to a file as well")
     parser.add_argument(
@@ -34,6 +34,10 @@ def main() -> int:
     plan = inprocess.Plan(generations=1, requests=800) if options.quick else inprocess.Plan()
     if options.command == "profile":
         print(profiling.profile(plan, say))
+        return 0
+    if options.command == "scrapes":
+        quick = {"rounds": 5, "recycled": 20} if options.quick else {}
+        print(*this_machine().lines(), "", scrapes.report(say, **quick), sep="\n")
         return 0
     return _table(plan, options)
 

@@ -5,6 +5,7 @@ What the cells of each worker are is read once, as it is added; a scrape is then
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -16,6 +17,8 @@ from belvedere.metrics.workers.sources import Exemplars, Keys
 
 NOWHERE: Final = 0
 """The total that nobody reads: for cells that are not added."""
+_RECORDS_AT_ONCE: Final = 200
+"""Records after which others may run; each takes some microseconds."""
 
 
 class Reading(NamedTuple):
@@ -74,6 +77,8 @@ class View:
         for reading, _ in taken:
             for at, value in zip(self._sources[reading.name].totals, reading.values, strict=False):
                 totals[at] += value
+            # The event loop waits for this thread no longer than one source takes.
+            time.sleep(0)
         served = served.union(*(known.serves for known in self._sources.values()))
         families = [
             family
@@ -98,7 +103,9 @@ class View:
         return newest
 
     def _learn(self, known: _Known, news: list[Record]) -> None:
-        for record in news:
+        for count, record in enumerate(news):
+            if count % _RECORDS_AT_ONCE == 0:
+                time.sleep(0)
             if record[0] == "f":
                 known.families[record[1]] = records.family_key(record)
             elif record[0] == "s":
