@@ -207,9 +207,12 @@ def lines(belvedere_logs: CapturedLogs) -> CapturedLogs:
         await websocket.accept()
         await websocket.close()
 
-    check = belvedere.Check("database", lambda: passing.pop(0))
+    async def blocking() -> None:
+        time.sleep(0.11)  # noqa: ASYNC251 - what such a check should not do
+
+    checks = [belvedere.Check("database", lambda: passing.pop(0)), belvedere.Check("search", blocking)]
     settings = Settings(health={"interval": 0, "cache": 0}, problems={"format": "envelope"})
-    observability = belvedere.observe(app, check, settings=settings)
+    observability = belvedere.observe(app, *checks, settings=settings)
     with TestClient(app, raise_server_exceptions=False) as client:
         for path in ("/orders/7", "/orders/0", "/orders/x", "/absent", "/readyz", "/readyz"):
             client.get(path, headers={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})

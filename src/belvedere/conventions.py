@@ -149,6 +149,7 @@ class Event:
     VALIDATION_ERROR: Final = "validation_error"
     CHECK_FAILED: Final = "check_failed"
     CHECK_RECOVERED: Final = "check_recovered"
+    CHECK_BLOCKED_LOOP: Final = "check_blocked_loop"
     DRAINING: Final = "draining"
     INTERNAL_ERROR: Final = "internal_error"
     LINES_DROPPED: Final = "log_lines_dropped"

@@ -14,6 +14,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
+from belvedere.health.blocking import Blocking
 from belvedere.health.details import presentable
 from belvedere.health.tasks import Task, cancelled, pending
 from belvedere.parts import Check
@@ -42,13 +43,17 @@ class Call:
         timeout: seconds after which it has failed.
         clock: seconds, for the time that it took.
         redactor: knows what of its details may be shown.
+        blocking: watches what of it runs on the loop.
     """
 
-    def __init__(self, check: Check, timeout: float, clock: Callable[[], float], redactor: Redactor) -> None:
+    def __init__(
+        self, check: Check, timeout: float, clock: Callable[[], float], redactor: Redactor, blocking: Blocking
+    ) -> None:
         self._check = check
         self.timeout = timeout
         self._clock = clock
         self._redactor = redactor
+        self._blocking = blocking
         self._started = 0.0
         self._on_loop = _is_async(check.call)
         self._task: Task | None = None
@@ -85,8 +90,9 @@ class Call:
     async def _run(self) -> Any:
         """Return what the check returned, or what it raised: `SystemExit` in a task would stop the loop."""
         try:
-            result = await self._check.call() if self._on_loop else await self._in_thread()
-            return await result if inspect.isawaitable(result) else result
+            watched = self._blocking.watched
+            result = await watched(self._check.call()) if self._on_loop else await self._in_thread()
+            return await watched(result) if inspect.isawaitable(result) else result
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:  # whatever a check raises, it has failed

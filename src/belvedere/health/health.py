@@ -9,6 +9,7 @@ from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Any
 
+from belvedere.health.blocking import Blocking
 from belvedere.health.calls import Call, Outcome
 from belvedere.health.payloads import Compact, Form, Full, Results
 from belvedere.health.probes import Answer, ASGIApp, probe
@@ -36,7 +37,7 @@ class Health:
 
     Args:
         settings: the service's settings; `settings.health` is used as it is.
-        logger: gets `check_failed` and `check_recovered`; `None`: no events.
+        logger: gets `check_failed`, `check_recovered` and `check_blocked_loop`; `None`: no events.
         clock: seconds that never go back.
         now: the time of day.
         sleep: waits between rounds of checks.
@@ -78,7 +79,13 @@ class Health:
             )
         self._watches[check.name] = Watch(
             check,
-            Call(check, check.timeout or self._settings.timeout, self._clock, self._redactor),
+            Call(
+                check,
+                check.timeout or self._settings.timeout,
+                self._clock,
+                self._redactor,
+                Blocking(check.name, self._clock, self._logger),
+            ),
             cache=self._settings.cache,
             clock=self._clock,
             context=self._context,
