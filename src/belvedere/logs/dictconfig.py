@@ -7,9 +7,10 @@ from typing import Any
 
 from belvedere.logs.bridge import extra_fields, message
 from belvedere.logs.installation import colors_wanted, decide_format
-from belvedere.logs.pipeline import Pipeline, formatted
+from belvedere.logs.pipeline import Pipeline
 from belvedere.logs.serialise import describe
 from belvedere.logs.servers import SERVER_LOGGERS
+from belvedere.logs.tracebacks import formatted
 from belvedere.settings import LogSettings, Settings
 
 

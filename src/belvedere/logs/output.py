@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from belvedere import conventions, failures
-from belvedere.logs.pipeline import Line, Pipeline, formatted
+from belvedere.logs.pipeline import Line, Pipeline
+from belvedere.logs.tracebacks import formatted
 from belvedere.logs.writer import Writer
 
 URGENT: Final = 40

@@ -6,7 +6,6 @@ structlog, the standard library, the servers and the access line all come here, 
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Literal
 
@@ -17,6 +16,7 @@ from belvedere.context import RequestContext, bound_fields, current, request_id
 from belvedere.logs.console import Console
 from belvedere.logs.levels import Levels
 from belvedere.logs.serialise import MAX_TEXT, as_text, cut, cut_middle, plain, repair
+from belvedere.logs.tracebacks import LONGEST, REMEMBERED
 from belvedere.redaction import Redactor
 from belvedere.settings import LogSettings, Settings
 
@@ -59,6 +59,7 @@ class Pipeline:
         self._inside = self._outside | set(self.ids) | {self.keys.get(key, key) for key in self.ids}
         self._console = Console(self.keys, colors=colors)
         self._second: tuple[int, str] = (1 << 62, "")
+        self._exceptions: dict[str, str] = {}
         self.constants: Line = {}
         self._add(self.constants, logs.fields, self._inside)
 
@@ -124,7 +125,7 @@ class Pipeline:
         if stack is not None:
             line["stack_info"] = self.text(stack)
         if exception is not None:
-            line["exception"] = self.redactor.text(cut_middle(exception))
+            line["exception"] = self._exception(exception)
         if self.keys:
             keys = self.keys
             line = {keys.get(key, key): value for key, value in line.items()}
@@ -185,6 +186,17 @@ class Pipeline:
         shown = self.redactor.text(text[: MAX_TEXT + _MARGIN])
         return f"{shown[:MAX_TEXT]}… [{len(text) - MAX_TEXT} more characters]"
 
+    def _exception(self, text: str) -> str:
+        """Return a traceback redacted and cut; a storm of errors brings the same one again and again."""
+        shown = self._exceptions.get(text)
+        if shown is None:
+            shown = self.redactor.text(cut_middle(text))
+            if len(self._exceptions) >= REMEMBERED:
+                self._exceptions.clear()
+            if len(text) <= LONGEST:
+                self._exceptions[text] = shown
+        return shown
+
     def _identify(self, line: Line, request: RequestContext | None) -> frozenset[str]:
         """Add the ids of the request or job, and return the names that no field may take."""
         if request is not None:
@@ -208,11 +220,3 @@ class Pipeline:
                 while name in fields:
                     name += "_"
             line[name] = shown
-
-
-def formatted(error: BaseException) -> str:
-    """Return the whole traceback of `error`, with those that it was raised from or during."""
-    try:
-        return "".join(traceback.format_exception(error)).rstrip("\n")
-    except Exception as failure:  # the exception's own attributes may raise anything
-        return f"{type(error).__name__} (its traceback raised {type(failure).__name__})"
