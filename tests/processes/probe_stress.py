@@ -124,11 +124,16 @@ def under_load(port: int) -> Iterator[None]:
         while not stop.is_set():
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
-                await reader.read()
-                writer.close()
             except OSError:
                 await asyncio.sleep(0.05)
+                continue
+            try:
+                writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
+                await reader.read()
+            except OSError:
+                pass
+            finally:
+                writer.close()
 
     async def load() -> None:
         sync = THREADS + 20  # some wait for a thread
