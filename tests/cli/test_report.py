@@ -55,7 +55,8 @@ def test_an_application_that_is_not_observed(run: Run, module: Module) -> None:
     name = module(PLAIN)
     result = run("report", f"{name}:app", BELVEDERE_ENVIRONMENT="staging")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{name}:app: shop 1.2.0, environment staging\n{NOT_OBSERVED}\n{FEATURES}"
+    features = FEATURES.replace("/readyz", "/readyz; drains for 5 s on SIGTERM")
+    assert result.stdout == f"{name}:app: shop 1.2.0, environment staging\n{NOT_OBSERVED}\n{features}"
     app = sys.modules[name].app
     assert not hasattr(app.state, "belvedere")
     assert app.middleware_stack is None

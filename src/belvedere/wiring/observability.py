@@ -18,7 +18,7 @@ from belvedere.asgi.server import port_to_come
 from belvedere.context import RequestContext
 from belvedere.conventions import OWN_LOGGER, Event
 from belvedere.headers import response_headers
-from belvedere.health import Health
+from belvedere.health import Drain, Health
 from belvedere.logs import Logs, get_logger, mark_reported
 from belvedere.metrics import Metrics
 from belvedere.parts import Part
@@ -44,6 +44,7 @@ class Observability:
         self._logs = Logs(settings) if settings.logs else None
         self._log = get_logger(OWN_LOGGER) if self._logs else None
         self._health = Health(settings, self._log) if settings.health else None
+        self._drain = Drain(settings, self._health, self._log, self._flush) if self._health else None
         self._problems = Problems(settings, self._log)
         self._metrics = (
             Metrics(
@@ -71,6 +72,8 @@ class Observability:
             # Without a lifespan nobody will ever say that it has started.
             self._health.started = True
             self._undo.append(self._stop_checks)
+        if self._drain is not None:
+            self._undo.append(self._drain.remove)
         self._attachment = Attachment(app, plan, self._problems.handlers, self._adopt)
         self._undo.append(self._attachment.remove)
         plan.on_build = self._serve
@@ -111,6 +114,7 @@ class Observability:
             logs=self._logs,
             metrics=self._metrics,
             health=self._health,
+            drain=self._drain,
             attachment=self._attachment,
             yielded=self._yielded,
             parts=self._parts,
@@ -201,6 +205,9 @@ class Observability:
         if self._health is not None:
             self._lifespan.started.append(self._health.start)
             self._lifespan.stopping.append(self._health.stop)
+        if self._drain is not None:
+            self._lifespan.started.append(self._drain.start)
+            self._lifespan.stopping.append(self._drain.stop)
         self._lifespan.started.append(self._started)
         self._lifespan.stopped.append(self._stopped)
 
@@ -275,6 +282,10 @@ class Observability:
     def _dropped(self) -> int:
         return self._logs.dropped if self._logs else 0
 
+    def _flush(self) -> None:
+        if self._logs is not None:
+            self._logs.flush()
+
     async def _starting(self) -> None:
         self._join()
         self._began = time.perf_counter()
@@ -299,9 +310,9 @@ class Observability:
             self._log.info(Event.STARTED, version=self.settings.version, seconds=seconds)
 
     async def _stopped(self) -> None:
-        if self._logs is not None and self._log is not None:
+        if self._log is not None:
             self._log.info(Event.STOPPED)
-            self._logs.flush()
+            self._flush()
 
 
 def observe(

@@ -9,7 +9,7 @@ from belvedere.asgi import Attachment
 from belvedere.settings import Settings
 
 if TYPE_CHECKING:
-    from belvedere.health import Health
+    from belvedere.health import Drain, Health
     from belvedere.logs import Logs
     from belvedere.metrics import Metrics
     from belvedere.metrics.port import Port
@@ -37,6 +37,7 @@ def describe(
     logs: Logs | None,
     metrics: Metrics | None,
     health: Health | None,
+    drain: Drain | None,
     attachment: Attachment,
     yielded: Sequence[str],
     parts: Sequence[Part],
@@ -46,7 +47,7 @@ def describe(
         "requests": _on(_requests(settings, attachment)),
         "logs": _logs(settings, logs) if logs else _SWITCHED_OFF,
         "metrics": _metrics(settings, metrics, yielded) if metrics else _SWITCHED_OFF,
-        "health": _health(settings, yielded) if health else _SWITCHED_OFF,
+        "health": _health(settings, drain, yielded) if health else _SWITCHED_OFF,
         "problems": _on(f"errors as {settings.problems.format}") if settings.problems else _SWITCHED_OFF,
         "headers": _on(_headers(settings)) if settings.headers else _SWITCHED_OFF,
         "tracing": _tracing(settings, app, attachment),
@@ -106,7 +107,7 @@ def _port(port: Port) -> str:
     }.get(port.state, f" on {number}")
 
 
-def _health(settings: Settings, yielded: Sequence[str]) -> Row:
+def _health(settings: Settings, drain: Drain | None, yielded: Sequence[str]) -> Row:
     health = settings.health
     if health is None:
         return _SWITCHED_OFF
@@ -121,6 +122,8 @@ def _health(settings: Settings, yielded: Sequence[str]) -> Row:
     why = ", ".join(served) or "no probe has a path"
     if lost := [path for path in probes.values() if path in yielded]:
         why += f"; the application has routes of its own at {', '.join(map(str, lost))}"
+    if drain is not None and drain.why:
+        why += f"; {drain.why}"
     return _on(why)
 
 

@@ -1,0 +1,35 @@
+"""What a worker can know of the server that runs it, and of that server's supervisor."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from belvedere.health.handlers import Handler
+
+
+def supervised() -> bool:
+    """Whether this is a worker of uvicorn, granian or gunicorn, whose supervisors send it signals."""
+    return multiprocessing.parent_process() is not None or "gunicorn.arbiter" in sys.modules
+
+
+def reloads() -> bool:
+    """Whether a reloader ends this process with each change.
+
+    uvicorn's configuration tells, wherever it came from; of others, the command line and granian's own variable.
+    """
+    if "--reload" in sys.argv[1:] or os.environ.get("GRANIAN_RELOAD", "").lower() in {"1", "true", "yes", "on"}:
+        return True
+    handlers = (signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT))
+    configurations = (getattr(getattr(handler, "__self__", None), "config", None) for handler in handlers)
+    return any(getattr(configuration, "should_reload", False) for configuration in configurations)
+
+
+def forcible(handlers: Sequence[Handler]) -> Any:
+    """Return the server whose method one of these handlers is, if it can be forced to stop: uvicorn's can."""
+    owners = (getattr(handler.saved, "__self__", None) for handler in handlers)
+    return next((owner for owner in owners if hasattr(owner, "force_exit")), None)
