@@ -5,7 +5,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 export PORT ?= 8000
 
-.PHONY: help demo test check bench services lock clean FORCE
+.PHONY: help demo test check bench rolling services lock clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: .venv ## Check format, lint, types and the layers of imports
 
 bench: .venv-bench ## Print what a request costs, bare, with Belvedere and with its peers
 	.venv-bench/bin/python -m benchmarks
+
+rolling: .venv ## Restart two instances behind HAProxy in turn, under load, and count what fails
+	.venv/bin/python -m tests.processes.rolling
 
 services: ## Install the servers that the tests start (PostgreSQL, Redis, HAProxy)
 	@tests/services

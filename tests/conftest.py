@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -27,9 +27,15 @@ def _url(variable: str, start: Callable[[], AbstractContextManager[str]]) -> Ite
     if given := os.environ.get(variable):
         yield given
         return
+    with or_skip(), start() as url:
+        yield url
+
+
+@contextmanager
+def or_skip() -> Iterator[None]:
+    """Skip the test where a server that it needs is not installed; fail it where `REQUIRE_SERVERS=1`."""
     try:
-        with start() as url:
-            yield url
+        yield
     except servers.AbsentError as absent:
         if os.environ.get("REQUIRE_SERVERS") == "1":
             pytest.fail(str(absent))

@@ -65,6 +65,24 @@ def redis() -> Iterator[str]:
         yield f"redis://127.0.0.1:{port}/0"
 
 
+@contextmanager
+def haproxy(configuration: str, port: int) -> Iterator[None]:
+    """Run HAProxy with this configuration, which binds `port`."""
+    program = _installed("haproxy")
+
+    def ready() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    with _folder() as folder:
+        (folder / "haproxy.cfg").write_text(configuration)
+        with _running([program, "-db", "-f", "haproxy.cfg"], folder, ready):
+            yield
+
+
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as listener:
@@ -103,7 +121,8 @@ def _folder() -> Iterator[Path]:
 
 
 def _installed(program: str) -> str:
-    found = shutil.which(program)
+    # Debian keeps HAProxy where only the administrator looks.
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
     if found is None:
         raise AbsentError(f"{program} is not installed; `make services` installs it")
     return found
