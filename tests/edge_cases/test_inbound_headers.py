@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import uuid
 from typing import Any
 
@@ -270,3 +272,27 @@ async def test_bound_context_is_checked_like_an_id(observe: Observe, lines: Line
         "from-query",
         None,
     ]
+
+
+def test_forked_workers_make_different_ids() -> None:
+    """Workers that were forked after the application had served a request share none of the ids it had to spare."""
+    code = """if True:
+        import asyncio, os, sys
+        from fastapi import FastAPI
+        import belvedere
+        from tests.drive import ask as drive
+        app = FastAPI()
+        belvedere.observe(app)
+        async def ask():
+            sys.stderr.write(str(dict((await drive(app)).messages[0]["headers"])[b"x-request-id"]) + "\\n")
+        asyncio.run(ask())
+        for _ in range(2):
+            if os.fork() == 0:
+                asyncio.run(ask())
+                os._exit(0)
+            os.wait()
+        asyncio.run(ask())
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ids = done.stderr.split()
+    assert len(ids) == len(set(ids)) == 4

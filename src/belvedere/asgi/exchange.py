@@ -8,7 +8,7 @@ from typing import Any, Final
 from belvedere import failures
 from belvedere.asgi.client import client_address, is_secure
 from belvedere.asgi.endings import mark_left
-from belvedere.asgi.identity import UUID4_FIXED, UUID4_RANDOM, as_uuid, callers_id, parse_traceparent
+from belvedere.asgi.identity import callers_id, make_ids, parse_traceparent, spare_ids
 from belvedere.asgi.native_telemetry import adopted_span
 from belvedere.asgi.plan import HeaderList, Message, Plan, Receive, Scope, Send
 from belvedere.context import SCOPE_KEY, RequestContext
@@ -61,9 +61,13 @@ class Exchange(RequestContext):
         self.duration = 0.0
         request_id = callers_id(headers, raw, plan.header) if plan.trust and plan.header in headers else None
         if request_id is None:
-            digits = "%032x" % (plan.random_bits() & UUID4_RANDOM | UUID4_FIXED)
+            try:
+                digits, request_id = spare_ids.pop()
+            except IndexError:
+                digits, request_id = make_ids()
             self.trace_id = digits
-            request_id = digits if plan.hex else as_uuid(digits)
+            if plan.hex:
+                request_id = digits
         else:
             self.trace_id = request_id
         self.request_id = request_id
@@ -121,21 +125,17 @@ class Exchange(RequestContext):
     def with_headers(self, message: Message) -> Message:
         """Return the message that begins an answer with the id and our headers."""
         plan = self.plan
-        # A list of our own, as ASGI allows any iterable, which may be read only once.
-        theirs = list(message.get("headers") or ())
+        theirs = message.get("headers") or ()
+        if type(theirs) is not list:
+            # ASGI allows any iterable, which may be read only once.
+            theirs = list(theirs)
         ours = plan.headers
         if self.scope.get("scheme") not in _PLAIN or plan.trusted_proxies:
             ours = self._headers_by_scheme()
-        for name, _ in theirs:
-            if name in plan.own_names:
-                theirs, ours = self._without_twins(theirs, ours)
-                break
+        if not plan.own_names.isdisjoint(dict(theirs)):
+            theirs, ours = self._without_twins(theirs, ours)
         # A copy, as an application may send the same message again and again.
-        message = message.copy()
-        theirs.append((plan.header, self.request_id.encode("ascii")))
-        theirs += ours
-        message["headers"] = theirs
-        return message
+        return {**message, "headers": [*theirs, (plan.header, self.request_id.encode("ascii")), *ours]}
 
     def _headers_by_scheme(self) -> HeaderList:
         plan = self.plan

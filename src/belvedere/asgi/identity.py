@@ -6,8 +6,6 @@ A made id is a UUID4 whose 32 hex digits are the trace id as well (RFC 9562, sec
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
 from random import Random
 
 from belvedere.context import valid_id
@@ -16,25 +14,41 @@ Headers = dict[bytes, bytes]
 RawHeaders = list[tuple[bytes, bytes]]
 
 _HEX = b"0123456789abcdef"
-UUID4_RANDOM = ((1 << 128) - 1) & ~((0xF << 76) | (0x3 << 62))
+_RANDOM = ((1 << 128) - 1) & ~((0xF << 76) | (0x3 << 62))
 """The bits of a UUID4 that are random."""
-UUID4_FIXED = (0x4 << 76) | (0x2 << 62)
+_FIXED = (0x4 << 76) | (0x2 << 62)
 """Its other bits: version 4 and the variant of RFC 9562."""
 
 _random = Random()  # noqa: S311 - ids have to be unique, not secret
 """A generator of our own: an application that seeds `random` would otherwise repeat its ids."""
+
+spare_ids: list[tuple[str, str]] = []
+"""Ids that nobody has yet, as hex digits and as a UUID: making many in a row costs half of what each by itself does."""
+_SPARE = 32
+
+
+def make_ids() -> tuple[str, str]:
+    """Return an id, and make others to spare.
+
+    A system call for each, as `uuid.uuid4` makes, would cost more than the rest of it.
+    """
+    spare_ids.extend([_make_id() for _ in range(_SPARE)])
+    return _make_id()
+
+
+def _make_id() -> tuple[str, str]:
+    digits = "%032x" % (_random.getrandbits(128) & _RANDOM | _FIXED)
+    return digits, f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _differ() -> None:
+    """In a forked child: make other ids than the parent."""
+    spare_ids.clear()
+    _random.seed()
+
+
 if hasattr(os, "register_at_fork"):
-    # Forked workers would otherwise all make the same ids.
-    os.register_at_fork(after_in_child=_random.seed)
-
-
-random_bits: Callable[[], int] = partial(_random.getrandbits, 128)
-"""Returns 128 random bits; a system call for each, as `uuid.uuid4` makes, costs more than the rest of an id."""
-
-
-def as_uuid(digits: str) -> str:
-    """Return 32 hex digits in the spelling of a UUID."""
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    os.register_at_fork(after_in_child=_differ)
 
 
 def callers_id(headers: Headers, raw: RawHeaders, name: bytes) -> str | None:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from belvedere.asgi.client import Network
-from belvedere.asgi.identity import random_bits
 from belvedere.context import RequestContext
 from belvedere.parts import Observer
 
@@ -49,7 +48,6 @@ class Plan:
         "on_mount",
         "on_route",
         "own_names",
-        "random_bits",
         "secure_headers",
         "served",
         "service",
@@ -61,7 +59,6 @@ class Plan:
     def __init__(self, header: str = "X-Request-ID", clock: Callable[[], float] = time.perf_counter) -> None:
         self.active = True
         self.clock = clock
-        self.random_bits: Callable[[], int] = random_bits
         self.header = header.lower().encode("ascii")
         self.spelled = header.encode("ascii")
         self.hex = False
