@@ -17,7 +17,7 @@ import starlette
 from fastapi import FastAPI
 
 import belvedere
-from belvedere.logs import access
+from belvedere.logs import forms
 from tests.drive import ask, samples
 from tests.edge_cases.conftest import Observe
 
@@ -95,7 +95,7 @@ async def test_ten_thousand_random_requests(observe: Observe, monkeypatch: pytes
     # What pytest itself keeps of each log record is not what is measured.
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     # What is remembered of a bounded number of paths and clients would go up and down meanwhile.
-    monkeypatch.setattr(access, "_REMEMBERED", 64, raising=False)
+    monkeypatch.setattr(forms, "_REMEMBERED", 64, raising=False)
     app = application()
     observe(app, metrics={"context_labels": {"tenant": 20}})
     dice = random.Random(20)

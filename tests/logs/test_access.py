@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import structlog
 
+from belvedere import failures
 from belvedere.asgi import Plan
 from belvedere.asgi.client import masked
 from belvedere.context import RequestContext
-from belvedere.logs import Logs
+from belvedere.logs import Logs, get_logger
+from belvedere.logs import output as outputs
 from belvedere.logs.access import AccessLine
 from belvedere.logs.pipeline import Pipeline
+from belvedere.logs.writer import Writer
 from tests.logs.conftest import Start
-from tests.logs.lines import REQUEST_ID, SERVICE, TRACE_ID, Line, parsed, request
+from tests.logs.lines import REQUEST_ID, SERVICE, TRACE_ID, Line, line, parsed, request
+from tests.logs.pipes import Pipe, turn
 
 Lines = Callable[[], list[Line]]
 
@@ -223,11 +228,55 @@ def test_two_applications_take_turns(start: Start, lines: Lines) -> None:
 def test_many_paths_and_clients_leave_no_memory(start: Start, lines: Lines) -> None:
     """What is kept of paths, clients and methods is bounded, however many there are."""
     logs = start()
-    line = access(logs)
+    observer = access(logs)
     for number in range(3000):
-        line.finish(request(f"/items/{number}", client=f"10.0.{number // 256}.{number % 256}", method=f"M{number}"))
-    assert sum(len(kept) for kept in vars(line).values() if isinstance(kept, dict)) < 2 * 2100
+        observer.finish(request(f"/items/{number}", client=f"10.0.{number // 256}.{number % 256}", method=f"M{number}"))
+    assert sum(len(kept) for kept in vars(observer._forms).values() if isinstance(kept, dict)) < 2 * 2100
     assert lines()[-1] == expected(path="/items/2999", client="10.0.11.183", method="M2999")
+
+
+async def test_a_line_tells_what_was_so_at_the_end_of_its_request(
+    start: Start, pipe: Pipe, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changes between the end of a request and the writing of its line is not in it, and lines stay in order."""
+    logs = start()
+    assert outputs.active is not None
+    monkeypatch.setattr(outputs.active, "writer", writer)
+    first, second = request(bound={"user_id": 7}), request("/items/8")
+    get_logger("app").info("before")
+    access(logs).finish(first)
+    assert first.bound is not None
+    first.bound["user_id"] = "of a background task"
+    first.exception, first.disconnected = KeyError("k"), True
+    get_logger("app").info("between")
+    access(logs).finish(second)
+    second.bound = {"user_id": 8}
+    logs.set_level("error")
+    assert pipe.read() == b""
+    await turn()
+    assert parsed(pipe.read().decode()) == [
+        line("info", "app", "before"),
+        expected(user_id=7),
+        line("info", "app", "between"),
+        expected(path="/items/8"),
+    ]
+
+
+async def test_a_line_that_cannot_be_made_takes_no_other_with_it(
+    start: Start, pipe: Pipe, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure while lines are made is counted, and the others are written."""
+    logs = start()
+    assert outputs.active is not None
+    monkeypatch.setattr(outputs.active, "writer", writer)
+    before = failures.counts["logs"]
+    monkeypatch.setitem(failures._last_logged, "logs", time.monotonic())
+    access(logs).finish(request())
+    access(logs).finish(request(response_bytes=object()))
+    get_logger("app").info("after")
+    await turn()
+    assert parsed(pipe.read().decode()) == [expected(), line("info", "app", "after")]
+    assert failures.counts["logs"] > before
 
 
 def test_without_access_lines_there_is_no_observer(start: Start) -> None:
@@ -238,14 +287,14 @@ def test_without_access_lines_there_is_no_observer(start: Start) -> None:
 def test_the_observer_has_nothing_to_do_before_and_after(start: Start, lines: Lines) -> None:
     """`begin` is marked as idle, so that it is not called; without an installed output nothing is written."""
     logs = start()
-    line = access(logs)
+    observer = access(logs)
     plan = Plan()
-    plan.observe([line])
-    assert (plan.beginners, plan.observers) == ((), (line,))
-    line.begin(request())
-    assert line.feature == "logs"
+    plan.observe([observer])
+    assert (plan.beginners, plan.observers) == ((), (observer,))
+    observer.begin(request())
+    assert observer.feature == "logs"
     logs.remove()
-    line.finish(request())
+    observer.finish(request())
     assert lines() == []
 
 

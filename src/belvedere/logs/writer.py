@@ -14,7 +14,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from belvedere import failures
 from belvedere.logs.file import LogFile
@@ -29,6 +29,11 @@ TURNS: Final = 12
 """Turns after which they are written in any case."""
 WAIT: Final = 1.0
 """Seconds that a last flush waits for a reader who does not read."""
+UNMADE_BYTES: Final = 384
+"""What a line that is not made yet counts for: a usual access line's length."""
+
+Unmade = tuple[Any, ...]
+"""A line that is made when it is written: first what has `make`, which is given all of it; then what it is made of."""
 
 _running_loop = asyncio._get_running_loop
 _identify = threading.get_ident
@@ -44,7 +49,7 @@ class Writer:
         self._stdout = stdout
         self._file = file
         self.copies = file is not None
-        self._lines: list[bytes] = []
+        self._lines: list[bytes | Unmade] = []
         self._copied: list[bytes] = []
         self._size = self._seen = self._turns = self._quiet = 0
         self._scheduled: asyncio.AbstractEventLoop | None = None
@@ -61,23 +66,29 @@ class Writer:
         """Lines so far that stdout did not get."""
         return self._stdout.dropped
 
-    def write(self, line: bytes, copy: bytes | None = None) -> None:
-        """Take a line with its line end; `copy` is what the file gets instead."""
-        self._lines.append(line)
+    def write(self, line: bytes | Unmade, copy: bytes | None = None) -> None:
+        """Take a line with its line end; `copy` is what the file gets instead.
+
+        Lines made one after the other, when they are written, cost much less than each in the middle of its request,
+        where nothing that it needs is in the processor's cache.
+        """
         if self.copies:
+            line = line if isinstance(line, bytes) else line[0].make(line)
             self._copied.append(line if copy is None else copy)
+        self._lines.append(line)
+        self._size += len(line) if isinstance(line, bytes) else UNMADE_BYTES
         loop = _running_loop()
+        if loop is self._scheduled and loop is not None:
+            if self._size >= TURN_BYTES:
+                self.flush()
+            return
         stdout = self._stdout
         if loop is None or (stdout.find_stream() is not stdout.worth_waiting and stdout.at_once):
             self.flush()
             return
-        self._size += len(line)
-        if self._size >= TURN_BYTES:
-            self.flush()
-        elif self._scheduled is not loop:
-            self._scheduled = self._loop = loop
-            self._seen = self._turns = self._quiet = 0
-            loop.call_soon(self._turn, loop)
+        self._scheduled = self._loop = loop
+        self._seen = self._turns = self._quiet = 0
+        loop.call_soon(self._turn, loop)
 
     def flush(self, wait: float = 0.0) -> None:
         """Write what was collected, as far as it goes without waiting longer than `wait` seconds for a reader."""
@@ -129,7 +140,7 @@ class Writer:
                 if copied:
                     self._file.write(b"".join(copied))
             if lines or stdout.blocked:
-                if stdout.write(lines) and self._told == stdout.dropped and not self._lines:
+                if stdout.write(_made(lines)) and self._told == stdout.dropped and not self._lines:
                     # Nearly always: all of it is out, and there is nothing to tell.
                     return
                 if wait and stdout.blocked:
@@ -196,6 +207,21 @@ class Writer:
         self._size = 0
         self._scheduled = self._loop = self._watching = self._retrying = None
         self._stdout.forget()
+
+
+def _made(lines: list[bytes | Unmade]) -> list[bytes]:
+    try:
+        return [line if isinstance(line, bytes) else line[0].make(line) for line in lines]
+    except Exception as error:  # one that cannot be made must not take the others with it
+        failures.contain("logs", error)
+        return [made for line in lines if (made := _made_alone(line))]
+
+
+def _made_alone(line: bytes | Unmade) -> bytes:
+    try:
+        return line if isinstance(line, bytes) else line[0].make(line)
+    except Exception:  # counted already
+        return b""
 
 
 def _forget_all() -> None:
