@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the table. `… profile`: where Belvedere's time goes. `… scrapes`: several workers."""
+"""`python -m benchmarks`: the tables. `… workers`, `… scrapes`: several workers. `… profile`: where the time goes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import inprocess, profiling, scrapes, sockets, table, targets
+from benchmarks import inprocess, profiling, scrapes, sockets, table, targets, workers
 from benchmarks.machine import this_machine
 from benchmarks.variants import BARE, BELVEDERE, COMPOSITION, CONTROL, VARIANTS, Variant
 
@@ -23,7 +23,7 @@ def say(text: str) -> None:
 def main() -> int:
     """Run what the arguments ask for; the exit code is 1 when a row that the targets need was not measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=("table", "profile", "scrapes"), default="table")
+    parser.add_argument("command", nargs="?", choices=("table", "workers", "scrapes", "profile"), default="table")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it runs, not to be quoted")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round to a file as well")
     parser.add_argument(
@@ -39,7 +39,16 @@ def main() -> int:
         quick = {"rounds": 5, "recycled": 20} if options.quick else {}
         print(*this_machine().lines(), "", scrapes.report(say, **quick), sep="\n")
         return 0
+    if options.command == "workers":
+        return _workers(options)
     return _table(plan, options)
+
+
+def _workers(options: argparse.Namespace) -> int:
+    plan = workers.WorkersPlan(rounds=3, seconds=1) if options.quick else workers.WorkersPlan()
+    rates = workers.measure(plan, say)
+    print("", workers.render(rates, plan), "", targets.with_workers(rates).line(), sep="\n")
+    return 0
 
 
 def _table(plan: inprocess.Plan, options: argparse.Namespace) -> int:
@@ -54,6 +63,8 @@ def _table(plan: inprocess.Plan, options: argparse.Namespace) -> int:
     verdicts = targets.verdicts(costs, shares)
     print(table.render(machine, rows, costs, shares))
     print("", *(verdict.line() for verdict in verdicts), sep="\n")
+    if not options.no_sockets:
+        _workers(options)
     if options.json:
         found = {
             "machine": machine.as_dict(),

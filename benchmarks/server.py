@@ -31,6 +31,14 @@ class Server(uvicorn.Server):
         os.write(self.answers, json.dumps({"port": sockets[0].getsockname()[1]}).encode() + b"\n")
 
 
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def serve(build: str, answers: int) -> None:
     """Serve with uvicorn's own defaults, its access log off for every row: bare FastAPI then writes nothing at all."""
     listening = socket.socket()

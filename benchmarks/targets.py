@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from benchmarks.inprocess import ALONE, Cost
 from benchmarks.sockets import Share
 from benchmarks.variants import BARE, BELVEDERE, COMPOSITION
+from benchmarks.workers import BELVEDERE as WORKERS
+from benchmarks.workers import LOGGING, Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +52,13 @@ def _over_sockets(shares: Mapping[str, Share]) -> Verdict:
         return Verdict(target, f"{share.throughput:.2f} by the clock", share.throughput >= 0.85)
     found = f"{share.cpu:.2f} per second of the server's CPU time, {share.throughput:.2f} by the clock"
     return Verdict(target, found, share.cpu >= 0.85)
+
+
+def with_workers(rates: Rates) -> Verdict:
+    """Compare the run of several workers with its target."""
+    share = rates.share(WORKERS)
+    found = (
+        f"{share:.2f} by the clock, {rates.cpu_share(WORKERS):.2f} per second of the workers' CPU time"
+        f" ({rates.share(WORKERS, LOGGING):.2f} of bare with uvicorn's own access log)"
+    )
+    return Verdict("several workers keep at least 0.85 of the throughput of as many bare ones", found, share >= 0.85)
