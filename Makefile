@@ -5,7 +5,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 export PORT ?= 8000
 
-.PHONY: help demo test check bench rolling services lock clean FORCE
+.PHONY: help demo test check bench rolling soak services lock clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ bench: .venv-bench ## Print what a request costs, bare, with Belvedere and with 
 
 rolling: .venv ## Restart two instances behind HAProxy in turn, under load, and count what fails
 	.venv/bin/python -m tests.processes.rolling
+
+MINUTES ?= 3
+soak: .venv ## Load a service, kill workers, and see that counts, lines and ids add up, MINUTES=3
+	.venv/bin/python -m tests.soak $(MINUTES)
 
 services: ## Install the servers that the tests start (PostgreSQL, Redis, HAProxy)
 	@tests/services

@@ -1,0 +1,16 @@
+"""Half a minute of the soak; `make soak` takes longer."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.soak.soak import soak
+
+
+@pytest.mark.timeout(180)
+def test_everything_adds_up(tmp_path: Path) -> None:
+    """Counts, lines and ids equal the load generator's own through errors, departures and kills; memory is flat."""
+    result = soak(tmp_path, 30)
+    assert result.faults == [], result.text()
+    assert result.kills >= 3
+    assert result.requests > 1000
