@@ -46,6 +46,21 @@ def scrape(port: int, path: str = "/metrics") -> str | None:
         connection.close()
 
 
+def worker(process: Process) -> int | None:
+    """Return which worker answers a request, `None` if one that is ending took it and did not."""
+    try:
+        pid: int = process.get("/orders/7").json()["worker"]
+    except (OSError, http.client.HTTPException):
+        return None
+    return pid
+
+
+def orders(port: int) -> float:
+    """Return how many orders were read, as the private port tells."""
+    name = 'http_requests_total{method="GET",endpoint="/orders/{number}",status="200"} '
+    return sum(float(line.removeprefix(name)) for line in (scrape(port) or "").splitlines() if line.startswith(name))
+
+
 def listeners(process: Process, port: int) -> list[int]:
     """Return the processes of a server that hold a socket listening on `port`."""
     inodes = set()
@@ -82,12 +97,16 @@ def test_of_two_workers_one_listens_and_the_other_takes_over(
     with launch(server, tmp_path, SHOP, *options, workers=2, environment=environment) as process:
         wait_for(lambda: len(process.workers()) == 2 and len(listeners(process, port)) == 1, process)
         (first,) = listeners(process, port)
+        before = process.workers()
         assert first in process.workers()
         text = scrape(port)
         assert text is not None
         assert "belvedere_info{" in text
         assert process.get("/metrics").status == 404
-        assert process.get("/orders/7").status == 200
+        for number in range(20):
+            assert process.get(f"/orders/{number}").status == 200
+        # All workers' requests, whichever of them answered; kept when one is killed.
+        wait_for(lambda: orders(port) == 20, process)
         assert scrape(port, "/orders/7") == "404"
 
         os.kill(first, signal.SIGKILL)
@@ -96,10 +115,11 @@ def test_of_two_workers_one_listens_and_the_other_takes_over(
         took = time.monotonic() - killed
         print(f"{server}: another worker listens {took:.2f} s after the first was killed")
         assert took < TAKE_OVER
+        assert orders(port) == 20
         (second,) = listeners(process, port)
         assert second != first
-        # granian never ends if it is told to while the worker that it started anew is being imported.
-        wait_for(lambda: len(events(process, "application_started")) == 3, process)
+        # granian never ends if it is told to before the worker that it started anew listens to signals.
+        wait_for(lambda: worker(process) not in [None, *before], process)
         assert process.stop() in {0, -15}
         assert scrape(port) is None
         # Nobody complained of a port that a sibling has.
