@@ -89,7 +89,8 @@ async def live(websocket: WebSocket) -> None:
     await websocket.accept()
     try:
         while True:
-            await websocket.send_text(await websocket.receive_text())
+            await websocket.receive_text()
+            await websocket.send_text(str(os.getpid()))
     except WebSocketDisconnect:
         return
 

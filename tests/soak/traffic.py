@@ -96,7 +96,10 @@ class Client:
         request_id = str(uuid.uuid4())
         try:
             async with httpx.AsyncClient(base_url=self._base) as http:
-                await http.get("/slow", headers={"X-Request-ID": request_id}, timeout=httpx.Timeout(5, read=0.05))
+                timeout = httpx.Timeout(20, read=0.05)
+                answer = await http.get("/slow", headers={"X-Request-ID": request_id}, timeout=timeout)
+            # It was faster than this client could give up.
+            self._note(request_id, "GET", "/slow", "answered", answer)
         except httpx.ReadTimeout:
             self._note(request_id, "GET", "/slow", "left")
         except _BROKEN:
@@ -105,16 +108,17 @@ class Client:
     async def _converse(self) -> None:
         request_id = str(uuid.uuid4())
         fate: Fate = "cut"
+        worker = 0
         try:
             address = self._base.replace("http", "ws") + "/live"
             async with connect(address, additional_headers={"X-Request-ID": request_id}, proxy=None) as live:
                 for number in range(self._random.randrange(1, 5)):
                     await live.send(str(number))
-                    await live.recv()
+                    worker = int(await live.recv())
             fate = "answered"
         except (*_BROKEN, WebSocketException, InvalidHandshake, EOFError):
             pass
-        self._ledger.note(request_id, Entry("/live", "WEBSOCKET", fate, 101, 0, time.monotonic()))
+        self._ledger.note(request_id, Entry("/live", "WEBSOCKET", fate, 101, worker, time.monotonic()))
 
     def _note(
         self, request_id: str, method: str, endpoint: str, fate: Fate, answer: httpx.Response | None = None
