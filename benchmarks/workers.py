@@ -209,11 +209,11 @@ def render(rates: Rates, plan: WorkersPlan) -> str:
         f"{plan.rounds} rounds of {plan.seconds} s, the rows in turn:",
         "",
         "|                                          | requests/s | of bare | per CPU second | of bare with its log |",
-        "|------------------------------------------|-----------:|--------:|---------------:|-----------------------:|",
+        "|------------------------------------------|-----------:|--------:|---------------:|---------------------:|",
     ]
     lines += [
         f"| {row.title:40} | {rates.per_second(row):10,.0f} | {rates.share(row):7.2f} | {rates.cpu_share(row):14.2f} "
-        f"| {rates.share(row, LOGGING):22.2f} |"
+        f"| {rates.share(row, LOGGING):20.2f} |"
         for row in ROWS
     ]
     return "\n".join(lines)
