@@ -5,7 +5,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 export PORT ?= 8000
 
-.PHONY: help demo test check bench rolling soak services lock clean FORCE
+.PHONY: help demo test matrix check bench rolling soak services lock clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: .venv .venv-oldest ## Run the suite on the newest FastAPI, with coverage, 
 	@.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report
 	.venv-oldest/bin/python -m pytest
+
+matrix: .venv-matrix ## Run the suite on every supported Python and FastAPI, or on some: PYTHON=3.13 FASTAPI=0.128,newest
+	@.venv-matrix/bin/nox --$(if $(filter 1,$(REQUIRE_INTERPRETERS)),,no-)error-on-missing-interpreters
 
 check: .venv ## Check format, lint, types and the layers of imports
 	.venv/bin/ruff format --check .
@@ -39,6 +42,8 @@ soak: .venv ## Load a service, kill workers, and see that counts, lines and ids 
 services: ## Install the servers that the tests start (PostgreSQL, Redis, HAProxy)
 	@tests/services
 
+# The versions of FastAPI between the oldest and the newest that `make matrix` runs on
+BETWEEN = $(basename $(notdir $(wildcard requirements/fastapi-*.txt)))
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
@@ -47,11 +52,13 @@ lock: .venv-lock ## Resolve the dependencies into the lock files again (UPGRADE=
 	$(COMPILE) --group matrix -o requirements/matrix.lock
 	$(COMPILE) pyproject.toml --group build --group example -o requirements/demo.lock
 	$(COMPILE) pyproject.toml --extra cli --group dev -o requirements/dev.lock
-	$(COMPILE) pyproject.toml --extra cli --group test -c requirements/oldest.txt -o requirements/oldest.lock
+	for each in oldest $(BETWEEN); do \
+		$(COMPILE) pyproject.toml --extra cli --group test -c requirements/$$each.txt -o requirements/$$each.lock || exit; \
+	done
 	$(COMPILE) benchmarks/requirements.in -o benchmarks/requirements.lock
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-* .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .venv-* .nox .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv: LOCK = requirements/dev.lock
@@ -59,5 +66,7 @@ clean: ## Remove what the other targets made
 .venv-demo: LOCK = requirements/demo.lock
 .venv-bench: LOCK = benchmarks/requirements.lock
 .venv-lock: LOCK = requirements/lock.lock
-.venv .venv-oldest .venv-demo .venv-bench .venv-lock: FORCE
+.venv-matrix: LOCK = requirements/matrix.lock
+.venv-matrix: override export PYTHON := # there it names what to run on, not what to run nox with
+.venv .venv-oldest .venv-demo .venv-bench .venv-lock .venv-matrix: FORCE
 	@requirements/venv $@ $(LOCK)
