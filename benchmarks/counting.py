@@ -36,6 +36,7 @@ class Instructions:
 
     def start(self) -> None:
         """Count in every frame that is entered or resumed from here on."""
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks here, once, whether anybody wants opcodes at all
         sys.settrace(self._trace)
         sys.setprofile(self._profile)
 
