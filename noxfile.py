@@ -1,7 +1,7 @@
 """The suite on every Python and FastAPI that Belvedere supports: `make matrix`, which runs this.
 
-`make matrix PYTHON=3.13 FASTAPI=0.128,newest` runs some of them. An interpreter that is absent is skipped and said to be, or
-fails where REQUIRE_INTERPRETERS=1; none is downloaded. The last thing printed is one table, in Markdown.
+`make matrix PYTHON=3.13 FASTAPI=0.128,newest` runs some of them. An interpreter that is absent is skipped and said to
+be, or fails where REQUIRE_INTERPRETERS=1; none is downloaded. The last thing printed is one table, in Markdown.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import nox
 
@@ -53,10 +53,23 @@ outcomes: dict[tuple[str, str], Outcome | str] = {}
 _installed = [str(path) for python in pythons for path in sorted(PYENV.glob(f"versions/{python}.*/bin"), reverse=True)]
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *_installed])
 
-nox.options.sessions = ["tests", "table"]
+nox.options.sessions = ["package", "tests", "table"]
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
+
+
+@nox.session(python=pythons, reuse_venv=False)
+def package(session: nox.Session) -> None:
+    """Build the wheel, install it with what it declares and no more, and let its command report on an application."""
+    place = Path(session.create_tmp()).resolve()
+    locked = "requirements/dev.lock"
+    session.run_install("uv", "build", "--quiet", "--clear", "--wheel", "-b", locked, "-o", str(place / "dist"))
+    wheel = next((place / "dist").glob("*.whl"))
+    session.run_install("uv", "pip", "install", "--quiet", "-c", locked, f"belvedere[cli] @ {wheel.as_uri()}")
+    (place / "shop.py").write_text("import belvedere, fastapi\nbelvedere.observe(app := fastapi.FastAPI())\n")
+    with session.chdir(place):
+        session.run("python", "-W", "error", "-m", "belvedere", "report", "shop:app")
 
 
 @nox.session(python=pythons)
@@ -91,7 +104,7 @@ def table(session: nox.Session) -> None:
 
 
 def _outcome(python: str, report: Path) -> Outcome:
-    suite = next(ElementTree.parse(report).iter("testsuite"))  # noqa: S314 (written by our own run)
+    suite = next(ET.parse(report).iter("testsuite"))  # noqa: S314 (written by our own run)
     count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
     failed = count["failures"] + count["errors"]
     passed = count["tests"] - failed - count["skipped"]

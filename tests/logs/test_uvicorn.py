@@ -53,13 +53,17 @@ def serve(folder: Path, *command: str) -> tuple[list[Line], str]:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         number = listening.fileno()
-        with subprocess.Popen(
-            [sys.executable, *(part.format(fd=number) for part in command)],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=[number],
-        ) as server:
+        with (
+            subprocess.Popen(
+                [sys.executable, *(part.format(fd=number) for part in command)],
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=[number],
+            ) as server,
+            contextlib.ExitStack() as whatever_happens,
+        ):
+            whatever_happens.callback(server.kill)
             # Connections wait in the queue of the socket until the server takes them.
             for path in ("/orders/7?token=secret", "/failing"):
                 connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=30)
