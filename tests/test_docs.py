@@ -190,7 +190,7 @@ def private() -> None:
 
 
 @pytest.fixture
-def lines(belvedere_logs: CapturedLogs) -> CapturedLogs:
+def lines(belvedere_logs: CapturedLogs, tmp_path: Path) -> CapturedLogs:
     """One line at least of each event that can be had in one process."""
     app = FastAPI(title="Shop")
     passing = [False, True]
@@ -211,7 +211,10 @@ def lines(belvedere_logs: CapturedLogs) -> CapturedLogs:
         time.sleep(0.11)  # noqa: ASYNC251 - what such a check should not do
 
     checks = [belvedere.Check("database", lambda: passing.pop(0)), belvedere.Check("search", blocking)]
-    settings = Settings(health={"interval": 0, "cache": 0}, problems={"format": "envelope"})
+    levels = tmp_path / "levels.json"
+    settings = Settings(
+        health={"interval": 0, "cache": 0}, problems={"format": "envelope"}, logs={"levels": str(levels)}
+    )
     observability = belvedere.observe(app, *checks, settings=settings)
     with TestClient(app, raise_server_exceptions=False) as client:
         for path in ("/orders/7", "/orders/0", "/orders/x", "/absent", "/readyz", "/readyz"):
@@ -223,6 +226,11 @@ def lines(belvedere_logs: CapturedLogs) -> CapturedLogs:
     failures.contain(f"documentation {next(_numbers)}", RuntimeError("broken"))
     assert output.active is not None
     output.active._notice(3)
+    assert observability._logs is not None
+    assert observability._logs.level_file is not None
+    for text in ("no JSON", '{"level": "debug"}'):
+        levels.write_text(text)
+        observability._logs.level_file.look()
     observability.remove()
     return belvedere_logs
 

@@ -156,6 +156,8 @@ class Event:
     METRICS_LISTENING: Final = "metrics_listening"
     METRICS_PORT_UNAVAILABLE: Final = "metrics_port_unavailable"
     METRICS_REFUSED: Final = "metrics_refused"
+    LEVEL_CHANGED: Final = "log_level_changed"
+    LEVELS_REFUSED: Final = "log_levels_refused"
 
 
 REDACTED: Final = "[redacted]"

@@ -10,10 +10,13 @@ from typing import Any
 
 import structlog
 
+from belvedere import conventions
 from belvedere.logs import output
 from belvedere.logs.access import AccessLine
 from belvedere.logs.bridge import Handler
 from belvedere.logs.file import LogFile
+from belvedere.logs.levelfile import LevelFile
+from belvedere.logs.levels import LEVELS
 from belvedere.logs.output import Output
 from belvedere.logs.pipeline import Format, Pipeline
 from belvedere.logs.stdout import Stdout
@@ -48,8 +51,11 @@ class Logs:
 
     @property
     def dropped(self) -> int:
-        """Lines of this process that stdout did not get."""
-        return 0 if _process is None else _process.output.writer.dropped
+        """Lines of this process that stdout did not get, of all that were logged by now."""
+        if _process is None:
+            return 0
+        _process.output.writer.flush()  # what waits for its turn of the loop may be dropped as well
+        return _process.output.writer.dropped
 
     def install(self) -> None:
         """Have the process log through the pipeline."""
@@ -69,6 +75,7 @@ class Logs:
             self.access.use(None)
         if _process is None or self not in _process.users:
             return
+        self.unwatch()
         _process.users.remove(self)
         if _process.users:
             _process.take()
@@ -88,9 +95,30 @@ class Logs:
             ValueError: there is no such level.
         """
         if _process is not None:
-            levels = _process.output.pipeline.levels
-            levels.set(level, quiet)
-            _process.takeover.set_levels(levels.level, levels.quiet)
+            _process.set_levels(level, quiet)
+
+    @property
+    def level(self) -> str:
+        """The least level in force."""
+        return self._logs.level if _process is None else _process.output.pipeline.levels.level
+
+    @property
+    def level_file(self) -> LevelFile | None:
+        """The file by which levels change at run time, while these logs are installed."""
+        return None if _process is None or self not in _process.users else _process.level_file
+
+    def watch(self) -> None:
+        """From now on, look at the level file in the running loop."""
+        if _process is not None and self in _process.users and _process.level_file is not None:
+            _process.watching.add(self)
+            _process.level_file.start()
+
+    def unwatch(self) -> None:
+        """Look at it no more, unless another application goes on."""
+        if _process is not None and _process.level_file is not None and self in _process.watching:
+            _process.watching.discard(self)
+            if not _process.watching:
+                _process.level_file.stop()
 
     def flush(self) -> None:
         """Write everything out, waiting a moment for a reader who is slow."""
@@ -105,10 +133,12 @@ class _Process:
         logs = settings.logs or LogSettings()
         self.settings = settings
         self.users: list[Logs] = []
+        self.watching: set[Logs] = set()
         stdout = Stdout(block=logs.on_full == "block")
         writer = Writer(stdout, None if logs.path is None else LogFile(logs.path))
         self.output = Output(Pipeline(settings, format, colors=colors_wanted()), writer)
         self.takeover = Takeover(Handler(self.take))
+        self.level_file = None if logs.levels is None else self._level_file(logs.levels, logs)
         self._structlog: dict[str, Any] | None = structlog.get_config() if structlog.is_configured() else None
         output.active = self.output
         structlog.configure(
@@ -125,7 +155,38 @@ class _Process:
         access = any(user.access is not None for user in self.users)
         self.takeover.take(levels.level, levels.quiet, silence_access=access)
 
+    def set_levels(self, level: str, quiet: Mapping[str, str] | None) -> None:
+        levels = self.output.pipeline.levels
+        levels.set(level, quiet)
+        self.takeover.set_levels(levels.level, levels.quiet)
+
+    def _level_file(self, path: str, logs: LogSettings) -> LevelFile:
+        file = LevelFile(path, logs.level, logs.quiet, apply=self.output.pipeline.levels.set, refuse=self._refuse)
+        # What it says at the start is in force from the first line on; there is nothing yet that changes.
+        file.look(tell=False)
+        file.apply = self._change
+        return file
+
+    def _change(self, level: str, quiet: Mapping[str, str]) -> None:
+        """Change levels as the level file says, and tell, whatever the level is then."""
+        levels = self.output.pipeline.levels
+        before = levels.level, levels.quiet
+        if before == (level, quiet):
+            return
+        self.set_levels(level, quiet)
+        self._tell("info", conventions.Event.LEVEL_CHANGED, {"from": before[0], "to": level, "quiet": quiet})
+
+    def _refuse(self, reason: str) -> None:
+        remedy = "put it right or remove it; until then the levels stay as they are"
+        self._tell("warning", conventions.Event.LEVELS_REFUSED, {"reason": reason, "remedy": remedy})
+
+    def _tell(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        own = {"path": self.level_file.path if self.level_file else None, "pid": os.getpid()}
+        self.output.emit(LEVELS[level], level, conventions.OWN_LOGGER, event, {**fields, **own}, now=True)
+
     def give_back(self) -> None:
+        if self.level_file is not None:
+            self.level_file.stop()
         self.takeover.give_back()
         # Somebody's configuration that came after ours stays.
         if structlog.get_config()["processors"] is PROCESSORS:

@@ -139,6 +139,8 @@ class LogSettings(Group):
     """Constants that every line carries."""
     quiet: dict[str, Level] = Field(default_factory=dict)
     """The least level of single loggers and all below them."""
+    levels: str | None = None
+    """A file that changes `level` and `quiet` while the service runs; looked at every second."""
     redact: Names = ()
     """More keys whose values are redacted."""
     allow: Names = ()

@@ -293,12 +293,13 @@ class Observability:
             self._health.started = False
         if self._logs is not None and self._log is not None and self.settings.logs is not None:
             self._logs.reassert()
+            self._logs.watch()
             self._log.info(
                 Event.STARTING,
                 app_name=self.settings.service,
                 version=self.settings.version,
                 debug=bool(getattr(self._app, "debug", False)),
-                log_level=self.settings.logs.level.upper(),
+                log_level=self._logs.level.upper(),
                 features={name: f"{row['state']}: {row['why']}" for name, row in self.report().items()},
             )
 
@@ -310,7 +311,8 @@ class Observability:
             self._log.info(Event.STARTED, version=self.settings.version, seconds=seconds)
 
     async def _stopped(self) -> None:
-        if self._log is not None:
+        if self._logs is not None and self._log is not None:
+            self._logs.unwatch()
             self._log.info(Event.STOPPED)
             self._flush()
 

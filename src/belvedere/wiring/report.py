@@ -76,6 +76,11 @@ def _logs(settings: Settings, logs: Logs) -> Row:
         why += f", and in {settings.logs.path}"
     if settings.logs is not None and settings.logs.otlp:
         why += _NO_OTLP
+    if (file := logs.level_file) is not None:
+        when = "every second" if file.watched else "once: later changes are seen while the application's lifespan runs"
+        why += f", levels from {file.path}, looked at {when}"
+        if file.problem is not None:
+            why += f"; not used now: {file.problem}"
     if logs.shared:
         why += "; another application of this process set the log up first"
     return _on(why)
