@@ -46,9 +46,13 @@ class Service:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
 
     def get(self, path: str) -> bytes:
-        """Send a request on the connection that is kept."""
-        self._connection.request("GET", path)
-        answer = self._connection.getresponse()
+        """Send a request on the connection that is kept, or on another where the server has closed it meanwhile."""
+        try:
+            self._connection.request("GET", path)
+            answer = self._connection.getresponse()
+        except http.client.RemoteDisconnected:
+            self._connection.request("GET", path)
+            answer = self._connection.getresponse()
         body = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"{path} answered {answer.status}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -210,13 +211,17 @@ def test_the_reader_of_half_a_line_goes(pipe: Reader, writer: Writer) -> None:
     pipe.reader = os.open(os.devnull, os.O_RDONLY)
 
 
-def test_siblings_lines_stay_whole_however_long(tmp_path: Path) -> None:
-    """Four processes log lines of 100 bytes to 100 KB from loops and threads on one pipe, whose reader stalls now and
-    then: each line arrives whole, in the order of each process, and what is missing was told; those that wait for the
-    reader miss none."""
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_siblings_lines_stay_whole_however_long(kind: str, tmp_path: Path) -> None:
+    """Four processes log lines of 100 bytes to 100 KB from loops and threads on one pipe or socket.
+
+    Its reader stalls now and then. Each line arrives whole, in the order of each process, and what is missing was
+    told; those that wait for the reader miss none.
+    """
     (tmp_path / "code.py").write_text(SIBLING)
     ways = {"a": "block", "b": "block", "c": "drop", "d": "drop"}
-    read = talk([[sys.executable, str(tmp_path / "code.py"), *way] for way in ways.items()])
+    reader, descriptor = os.pipe() if kind == "pipe" else small_sockets()
+    read = talk([[sys.executable, str(tmp_path / "code.py"), *way] for way in ways.items()], reader, descriptor)
     lines = [json.loads(text) for text in read.splitlines()]
     for name, on_full in ways.items():
         own = [line for line in lines if line["service"] == name]
@@ -259,9 +264,15 @@ logs.flush()
 """
 
 
-def talk(commands: list[list[str]]) -> bytes:
-    """Run processes on one pipe, which is not read for a while whenever 3 MB have been; return what they wrote."""
-    reader, descriptor = os.pipe()
+def small_sockets() -> tuple[int, int]:
+    """Return descriptors of a pair of sockets that hold less than a longer line."""
+    ours, theirs = socket.socketpair()
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32_768)
+    return ours.detach(), theirs.detach()
+
+
+def talk(commands: list[list[str]], reader: int, descriptor: int) -> bytes:
+    """Run processes on one stdout, which is not read for a while whenever 3 MB have been; return what they wrote."""
     processes = [subprocess.Popen(command, stdout=descriptor) for command in commands]
     os.close(descriptor)
     read = bytearray()

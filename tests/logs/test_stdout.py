@@ -17,6 +17,7 @@ import pytest
 from belvedere import failures
 from belvedere.logs import get_logger
 from belvedere.logs.sinks import Blocking, NonBlocking, Polled, Text
+from belvedere.logs.stream_socket import StreamSocket
 from belvedere.logs.writer import Writer, _forget_all
 from tests.logs.conftest import Start
 from tests.logs.lines import line, parsed
@@ -81,6 +82,68 @@ async def test_a_socket_is_asked_first() -> None:
         assert writer.dropped > 0
         assert received.startswith(one * (500 - writer.dropped))
         writer.close()
+
+
+def test_a_longer_line_is_in_a_socket_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there at the end of the process are whole lines; short ones follow in their order."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        writer = Writer(stdout(ours))
+        long = b"L" * 100_000 + b"\n"
+        for _ in range(5):
+            writer.write(long)
+            writer.write(b"short\n")
+        assert isinstance(writer._stdout.sink(), StreamSocket)
+        assert ours.getblocking()
+        theirs.setblocking(False)
+        received = b""
+        with contextlib.suppress(BlockingIOError):
+            while part := theirs.recv(1_000_000):
+                received += part
+        assert received == (long + b"short\n") * received.count(b"short\n") + long * (
+            received.count(b"L\n") - received.count(b"short\n")
+        )
+        assert 0 < received.count(b"L\n") < 5
+        monkeypatch.setattr("belvedere.logs.writer.WAIT", 0.0)
+        writer.close()
+        with contextlib.suppress(BlockingIOError):
+            while part := theirs.recv(1_000_000):
+                received += part
+        assert received.endswith(b"\n")
+        assert received.count(b"\n") + writer.dropped == 10
+        assert os.fstat(ours.fileno())
+
+
+async def test_a_line_longer_than_a_socket_holds_goes_out_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is begun when the socket is empty, and finished before the next; where nothing tells how full it is, at
+    once."""
+    for blind in (False, True):
+        ours, theirs = socket.socketpair()
+        with ours, theirs, monkeypatch.context() as patched:
+            if blind:
+
+                def refuse(*_: object) -> int:
+                    raise OSError
+
+                patched.setattr("belvedere.logs.stream_socket.fcntl.ioctl", refuse)
+                patched.setattr("belvedere.logs.stream_socket.fcntl.lockf", refuse)
+            theirs.setblocking(False)
+            writer = Writer(stdout(ours))
+            lines = [b"0\n", b"L" * 900_000 + b"\n", b"1\n"]
+            for one in lines:
+                writer.write(one)
+            await turn()
+            received = b""
+
+            def everything(theirs: socket.socket = theirs) -> bool:
+                nonlocal received
+                with contextlib.suppress(BlockingIOError):
+                    received += theirs.recv(1_000_000)
+                return received.endswith(b"1\n")
+
+            await until(everything)
+            assert received == b"".join(lines)
+            writer.close()
 
 
 def test_a_file_is_written_without_further_ado(tmp_path: Path) -> None:

@@ -27,32 +27,37 @@ PATIENCE: Final = 5.0
 """Seconds that a sibling which holds the lock and does not come to write is waited for."""
 
 
-class Pipe(NonBlocking):
-    """A pipe by a description of our own, shared with siblings that write by this very class.
+class Shared(NonBlocking):
+    """What siblings write to as well, by this very class: longer lines by turns, and begun where there is room."""
 
-    A line that is longer than the pipe can be made to hold is begun when the pipe is empty and goes out in parts: the
-    lock keeps siblings from it, and only the end of the process can leave it half.
-    """
+    short = fcntl.LOCK_SH
+    """The lock of a piece that is taken whole or not at all: siblings may write theirs before and after it."""
 
     def __init__(
-        self, descriptor: int, *, block: bool, limit: int = BACKLOG, clock: Callable[[], float] = time.monotonic
+        self,
+        descriptor: int,
+        *,
+        block: bool,
+        limit: int = BACKLOG,
+        owned: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(descriptor, block=block, limit=limit, owned=True)
+        super().__init__(descriptor, block=block, limit=limit, owned=owned)
         self._clock = clock
         self._begun = False
         self._holds = False
-        self._asked_for_more = False
         self._refused: float | None = None
 
     def forget(self) -> None:
-        # The description is shared with the parent, and with it the lock, which is the parent's: a new one is opened.
+        # A pipe's description is shared with the parent, and with it the lock, which is the parent's: another is
+        # opened.
         self._holds = self._begun = False
         super().forget()
         self._give_back()
 
     def _put_kept(self, data: memoryview | bytes) -> int:
         long = self._begun or len(data) > PIECE
-        self._take(fcntl.LOCK_EX if long else fcntl.LOCK_SH)
+        self._take(fcntl.LOCK_EX if long else self.short)
         if long and not self._begun and not self._has_room(len(data)):
             # The lock is kept: others would take the room again and again.
             raise CrowdedError
@@ -78,7 +83,7 @@ class Pipe(NonBlocking):
         if self._holds:
             return
         try:
-            fcntl.flock(self._descriptor, mode | fcntl.LOCK_NB)
+            self._lock(mode | fcntl.LOCK_NB)
         except BlockingIOError:
             now = self._clock()
             if self._refused is None:
@@ -86,7 +91,7 @@ class Pipe(NonBlocking):
             if now - self._refused < PATIENCE:
                 raise CrowdedError from None
         except OSError:
-            return  # There are no locks on pipes here: it has to go without.
+            return  # There are no such locks here: it has to go without.
         else:
             self._refused = None
             self._holds = True
@@ -94,7 +99,28 @@ class Pipe(NonBlocking):
     def _leave(self) -> None:
         if self._holds:
             self._holds = False
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self._lock(fcntl.LOCK_UN)
+
+    def _lock(self, mode: int) -> None:
+        fcntl.flock(self._descriptor, mode)
+
+    def _has_room(self, size: int) -> bool:
+        """Whether so many bytes are taken at once."""
+        raise NotImplementedError
+
+
+class Pipe(Shared):
+    """A pipe by a description of our own.
+
+    A line that is longer than the pipe can be made to hold is begun when the pipe is empty and goes out in parts: the
+    lock keeps siblings from it, and only the end of the process can leave it half.
+    """
+
+    def __init__(
+        self, descriptor: int, *, block: bool, limit: int = BACKLOG, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(descriptor, block=block, limit=limit, owned=True, clock=clock)
+        self._asked_for_more = False
 
     def _has_room(self, size: int) -> bool:
         """Whether the pipe takes so many bytes, and others' short lines in between."""

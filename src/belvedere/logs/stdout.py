@@ -141,6 +141,10 @@ class Stdout:
                 return Pipe(own, block=self._block, limit=self._limit)
             if own is not None:
                 return NonBlocking(own, block=self._block, limit=self._limit, owned=True)
+        if stat.S_ISSOCK(mode) and sys.platform == "linux":
+            from belvedere.logs.stream_socket import StreamSocket
+
+            return StreamSocket(self._descriptor, block=self._block, limit=self._limit)
         if (pipe or stat.S_ISSOCK(mode)) and Polled.available:
             return Polled(self._descriptor, block=self._block, limit=self._limit)
         return Blocking(self._descriptor)
