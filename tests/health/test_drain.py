@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +44,7 @@ class Stopped(list[str]):
     """A server that is told to stop, as uvicorn's is."""
 
     should_exit = force_exit = False
+    config: Any = None
 
     def handle_exit(self, number: int, frame: object) -> None:
         self.append(signal.Signals(number).name)
@@ -186,6 +189,31 @@ def test_a_callback_of_the_loop_is_held_and_put_back(new_loop: NewLoop, process:
         assert told[-1] == "stop"
 
     run(new_loop, main())
+
+
+@pytest.mark.parametrize("reload", [True, False])
+def test_a_wrapped_handler(reload: bool, process: Termination, waits: Waits) -> None:
+    """The server behind a handler is known through what wraps it: it is forced, and that it reloads is seen."""
+    server = Stopped()
+    server.config = SimpleNamespace(should_reload=reload)
+
+    @functools.wraps(server.handle_exit)
+    def wrapped(number: int, frame: object) -> None:
+        server.handle_exit(number, frame)
+
+    async def main() -> None:
+        signal.signal(signal.SIGTERM, wrapped)
+        one, _ = drain(process)
+        await one.start()
+        assert (signal.getsignal(signal.SIGTERM) is wrapped) is reload
+        assert one.why == ("does not drain: a reloader must not wait" if reload else "drains for 5 s on SIGTERM")
+        if not reload:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            assert (server, server.force_exit) == (["SIGTERM"], True)
+        await one.stop()
+
+    asyncio.run(main())
 
 
 @LOOPS

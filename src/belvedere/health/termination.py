@@ -166,7 +166,7 @@ class Termination:
             return
         told = signal.SIGINT if number == signal.SIGTERM else number
         term, other = (self._held.get(which, []) for which in (signal.SIGTERM, told))
-        if other and [handler.saved for handler in other] != [handler.saved for handler in term]:
+        if other and not servers.same(other, term):
             _call(other)
             return
         for drain in self._serving:

@@ -6,6 +6,7 @@ requests, is replaced by another, which goes on counting.
 
 from __future__ import annotations
 
+import functools
 import signal
 import threading
 from collections.abc import Callable
@@ -49,6 +50,8 @@ class Termination:
         self._before.clear()
 
     def _noting(self, handler: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], Any]:
+        # What drains on SIGTERM has to know whose the handler is: it unwraps.
+        @functools.wraps(handler)
         def noting(number: int, frame: FrameType | None) -> Any:
             self._noted = True
             return handler(number, frame)
