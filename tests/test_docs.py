@@ -9,8 +9,12 @@ import logging
 import os
 import re
 import socket
+import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -23,7 +27,7 @@ from pydantic import BaseModel
 import belvedere
 from belvedere import failures
 from belvedere.conventions import Event
-from belvedere.logs import output
+from belvedere.logs import hooks, output
 from belvedere.settings import Settings, environment
 from belvedere.testing import CapturedLogs
 from docs import tables
@@ -210,13 +214,19 @@ def lines(belvedere_logs: CapturedLogs, tmp_path: Path) -> CapturedLogs:
     async def blocking() -> None:
         time.sleep(0.11)  # noqa: ASYNC251 - what such a check should not do
 
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        raise RuntimeError("broken")
+
+    app.router.lifespan_context = lifespan
     checks = [belvedere.Check("database", lambda: passing.pop(0)), belvedere.Check("search", blocking)]
     levels = tmp_path / "levels.json"
     settings = Settings(
         health={"interval": 0, "cache": 0}, problems={"format": "envelope"}, logs={"levels": str(levels)}
     )
     observability = belvedere.observe(app, *checks, settings=settings)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with suppress(RuntimeError), TestClient(app, raise_server_exceptions=False) as client:
         for path in ("/orders/7", "/orders/0", "/orders/x", "/absent", "/readyz", "/readyz"):
             client.get(path, headers={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
         with client.websocket_connect("/ws"):
@@ -231,8 +241,19 @@ def lines(belvedere_logs: CapturedLogs, tmp_path: Path) -> CapturedLogs:
     for text in ("no JSON", '{"level": "debug"}'):
         levels.write_text(text)
         observability._logs.level_file.look()
+    _print_by_itself()
     observability.remove()
     return belvedere_logs
+
+
+def _print_by_itself() -> None:
+    """What Python prints by itself; pytest has hooks of its own in the place of those that are called here."""
+    error = LookupError("lost")
+    thread = threading.current_thread()
+    hooks._uncaught_in_thread(SimpleNamespace(exc_type=LookupError, exc_value=error, exc_traceback=None, thread=thread))
+    hooks._ignored(
+        SimpleNamespace(exc_type=LookupError, exc_value=error, exc_traceback=None, err_msg=None, object=error)
+    )
 
 
 def test_every_key_is_documented(lines: CapturedLogs) -> None:
@@ -243,7 +264,7 @@ def test_every_key_is_documented(lines: CapturedLogs) -> None:
     for line in lines:
         if line["event"] in documented:
             seen.setdefault(line["event"], set()).update(line.keys() - common)
-    sometimes = {"disconnected", "errors_omitted"}
+    sometimes = {"disconnected", "errors_omitted", "process_name"}
     assert {event: keys - sometimes for event, keys in documented.items() if event != Event.DRAINING} == seen
     assert set(lines.one("stacked", logger="shop")) <= common
 

@@ -21,7 +21,7 @@ Options:
   -h, --help  Show this message and exit.
 
 Commands:
-  logconfig  Print a logging configuration for uvicorn --log-config.
+  logconfig  Print a logging configuration for the --log-config of a server.
   report     Tell of every feature of APP whether it is on, and why.
 """
 

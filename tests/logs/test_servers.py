@@ -143,7 +143,7 @@ def test_the_text_of_a_reported_exception_is_recognised(start: Start, lines: Lin
 def test_a_server_that_configures_itself_late_is_taken_over_when_it_logs(
     start: Start, lines: Lines, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """hypercorn makes its loggers with its first line: from then on, they are like those of other servers."""
+    """hypercorn makes its loggers with its first line, which is one of ours already: it is written nowhere else."""
     logs = start()
     logs.reassert()
     error, access = logging.getLogger("hypercorn.error"), logging.getLogger("hypercorn.access")
@@ -155,11 +155,32 @@ def test_a_server_that_configures_itself_late_is_taken_over_when_it_logs(
     error.info("second")
     access.info("GET / 200")
     captured = capsys.readouterr()
-    assert captured.err == "Running on http://127.0.0.1:8000 (CTRL + C to quit)\n"
+    assert captured.err == ""
     assert parsed(captured.out) == [
         line("info", "hypercorn.error", "Running on http://127.0.0.1:8000 (CTRL + C to quit)"),
         line("info", "hypercorn.error", "second"),
     ]
+
+
+def test_a_server_that_keeps_its_lines_from_us_is_taken_over_when_it_logs(
+    start: Start, lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """gunicorn's worker gives uvicorn's loggers no way up, after the fork of a supervisor that has loaded."""
+    start()
+    logger = logging.getLogger("uvicorn.error")
+    shared: list[logging.Handler] = []
+    logger.handlers, logger.propagate = shared, False
+    logger.setLevel(logging.INFO)
+    logger.info("Started server process [7]")
+    root = logging.getLogger()
+    ours = root.handlers[-1]
+    root.removeHandler(ours)
+    logger.info("Waiting for application startup.")
+    assert lines() == [
+        line("info", "uvicorn.error", "Started server process [7]"),
+        line("info", "uvicorn.error", "Waiting for application startup."),
+    ]
+    assert capsys.readouterr().err == ""
 
 
 def test_circular_chains_of_exceptions_come_to_an_end(start: Start, lines: Lines) -> None:

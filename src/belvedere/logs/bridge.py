@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any, Final
 
 from belvedere import failures
 from belvedere.logs import output
 from belvedere.logs.output import Output
 from belvedere.logs.serialise import as_text
-from belvedere.logs.servers import ACCESS_LOGGERS, is_access, is_server, reported, tells_reported
+from belvedere.logs.servers import ACCESS_LOGGERS, is_access, is_server, mark_written, reported, tells_reported
 
 RECORD_KEYS: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 """What a record holds by itself; the rest came by `extra`."""
@@ -19,15 +18,10 @@ _DROPPED: Final = RECORD_KEYS | {"color_message"}
 
 
 class Handler(logging.Handler):
-    """Sends records through the pipeline; on the root logger, and nowhere else.
+    """Sends records through the pipeline; on the root logger, and nowhere else."""
 
-    Args:
-        take_over: called when a server's logger turns out to have handlers of its own.
-    """
-
-    def __init__(self, take_over: Callable[[], None] = lambda: None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.take_over = take_over
         self.silences_access = False
         """Whether servers' lines per request are dropped, as there are ours."""
 
@@ -54,9 +48,9 @@ class Handler(logging.Handler):
         if from_server:
             if reported(error) or tells_reported(text) or (self.silences_access and is_access(record)):
                 return
-            if logging.getLogger(record.name).handlers:
-                # hypercorn makes its loggers when it first logs, long after the application has started.
-                self.take_over()
+            if error is not None:
+                # It may print the same once more: gunicorn's worker does.
+                mark_written(error)
         active.emit(
             record.levelno,
             record.levelname.lower(),

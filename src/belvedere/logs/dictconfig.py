@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -46,8 +47,15 @@ class Formatter(logging.Formatter):
             return describe(record)
 
 
+class IniFormatter(Formatter):
+    """The same, as `fileConfig` makes it: service and environment are the JSON object that stands as its format."""
+
+    def __init__(self, fmt: str | None = None, *_: Any, **__: Any) -> None:
+        super().__init__(**json.loads(fmt or "{}"))
+
+
 def logconfig(settings: Settings) -> dict[str, Any]:
-    """Return a configuration after PEP 391, made of plain data, for `uvicorn --log-config` and its like.
+    """Return a configuration after PEP 391, made of plain data, for `--log-config` of uvicorn and granian.
 
     An application that is observed in the same process takes its place.
     """
@@ -70,3 +78,33 @@ def logconfig(settings: Settings) -> dict[str, Any]:
         "root": {"level": logs.level.upper(), "handlers": ["belvedere"]},
         "loggers": loggers,
     }
+
+
+def logconfig_ini(settings: Settings) -> str:
+    """Return the same configuration as `fileConfig` reads it, for `--log-config` of gunicorn and hypercorn."""
+    made = logconfig(settings)
+    loggers: dict[str, dict[str, Any]] = made["loggers"]
+    formatter = {key: value for key, value in made["formatters"]["belvedere"].items() if key != "()"}
+    sections: dict[str, dict[str, str]] = {
+        "loggers": {"keys": ", ".join(["root", *(_key(name) for name in loggers)])},
+        "handlers": {"keys": "belvedere"},
+        "formatters": {"keys": "belvedere"},
+        "formatter_belvedere": {
+            "class": f"{IniFormatter.__module__}.{IniFormatter.__qualname__}",
+            "format": json.dumps(formatter),
+        },
+        "handler_belvedere": {"class": "StreamHandler", "formatter": "belvedere", "args": "(sys.stdout,)"},
+        "logger_root": {"level": made["root"]["level"], "handlers": "belvedere"},
+    }
+    for name, logger in loggers.items():
+        level = {"level": logger["level"]} if "level" in logger else {}
+        sections[f"logger_{_key(name)}"] = {"qualname": name, **level, "handlers": "", "propagate": "1"}
+    return "\n".join(
+        "".join([f"[{name}]\n", *(f"{key} = {value}".rstrip() + "\n" for key, value in section.items())])
+        for name, section in sections.items()
+    )
+
+
+def _key(logger: str) -> str:
+    """Return the name of a logger's section; commas would end it."""
+    return logger.replace(",", "_")

@@ -15,10 +15,12 @@ from belvedere.logs import output
 from belvedere.logs.access import AccessLine
 from belvedere.logs.bridge import Handler
 from belvedere.logs.file import LogFile
+from belvedere.logs.hooks import Hooks
 from belvedere.logs.levelfile import LevelFile
 from belvedere.logs.levels import LEVELS
 from belvedere.logs.output import Output
 from belvedere.logs.pipeline import Format, Pipeline
+from belvedere.logs.stderr import StandIn
 from belvedere.logs.stdout import Stdout
 from belvedere.logs.structured import PROCESSORS, BoundLogger, target
 from belvedere.logs.takeover import Takeover
@@ -137,8 +139,10 @@ class _Process:
         stdout = Stdout(block=logs.on_full == "block")
         writer = Writer(stdout, None if logs.path is None else LogFile(logs.path))
         self.output = Output(Pipeline(settings, format, colors=colors_wanted()), writer)
-        self.takeover = Takeover(Handler(self.take))
         self.level_file = None if logs.levels is None else self._level_file(logs.levels, logs)
+        self.takeover = Takeover(Handler(), self.take)
+        self.hooks = Hooks()
+        self.stderr = StandIn()
         self._structlog: dict[str, Any] | None = structlog.get_config() if structlog.is_configured() else None
         output.active = self.output
         structlog.configure(
@@ -154,6 +158,8 @@ class _Process:
         levels = self.output.pipeline.levels
         access = any(user.access is not None for user in self.users)
         self.takeover.take(levels.level, levels.quiet, silence_access=access)
+        self.hooks.take()
+        self.stderr.take()
 
     def set_levels(self, level: str, quiet: Mapping[str, str] | None) -> None:
         levels = self.output.pipeline.levels
@@ -187,6 +193,8 @@ class _Process:
     def give_back(self) -> None:
         if self.level_file is not None:
             self.level_file.stop()
+        self.stderr.give_back()
+        self.hooks.give_back()
         self.takeover.give_back()
         # Somebody's configuration that came after ours stays.
         if structlog.get_config()["processors"] is PROCESSORS:

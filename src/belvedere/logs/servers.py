@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import deque
+from functools import lru_cache
 from typing import Final
 
 SERVER_LOGGERS: Final = (
@@ -31,14 +32,17 @@ ACCESS_LOGGERS: Final = frozenset(name for name in SERVER_LOGGERS if name.endswi
 _WEBSOCKET_ACCESS: Final = '%s - "WebSocket %s"'
 """How uvicorn's lines about a WebSocket begin before they are filled in: with a query, which may hold a token."""
 
+_TRACEBACK: Final = "Traceback (most recent call last):\n"
 _MARK: Final = "__belvedere_reported__"
 _FOLLOWED: Final = 32
 
 _unmarkable: deque[BaseException] = deque(maxlen=64)
 _texts: deque[str] = deque(maxlen=64)
-"""How the last reported exceptions end: granian logs the text of an exception, not the exception."""
+"""How the last reported exceptions end: granian logs the text of an exception, not the exception; all of them log the
+text of what a lifespan raised."""
 
 
+@lru_cache(maxsize=1024)  # asked for every record of the standard library
 def is_server(logger: str) -> bool:
     """Whether a server writes under this name."""
     return logger in _NAMES or logger.startswith(_BELOW)
@@ -65,9 +69,23 @@ def mark_reported(error: BaseException) -> None:
         return
 
 
+def mark_written(error: BaseException) -> None:
+    """Remember that a server's own record of `error` was written: what it prints besides is then dropped."""
+    try:
+        setattr(error, _MARK, False)
+    except Exception:  # an exception may refuse attributes in any way: it is then told of twice
+        return
+
+
+def written(error: BaseException) -> bool:
+    """Whether `error` itself has been logged, by a server or by the application's pass."""
+    return getattr(error, _MARK, None) is not None or reported(error)
+
+
 def tells_reported(text: str) -> bool:
     """Whether `text` is a traceback of an exception that has been logged."""
-    return "\nTraceback (most recent call last):\n" in text and text.rstrip().endswith(tuple(_texts))
+    begins = text.startswith(_TRACEBACK) or f"\n{_TRACEBACK}" in text
+    return begins and text.rstrip().endswith(tuple(_texts))
 
 
 def reported(error: BaseException | None) -> bool:

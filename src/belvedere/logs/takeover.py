@@ -10,7 +10,8 @@ from typing import Any
 from belvedere import conventions
 from belvedere.logs.bridge import RECORD_KEYS, Handler
 from belvedere.logs.levels import LEVELS
-from belvedere.logs.servers import ACCESS_LOGGERS, SERVER_LOGGERS
+from belvedere.logs.servers import ACCESS_LOGGERS, SERVER_LOGGERS, is_server
+from belvedere.logs.stderr import StandardError
 
 Attribute = tuple[logging.Logger, str]
 
@@ -20,10 +21,15 @@ class Takeover:
 
     Whatever else listens (files, pytest's, Sentry's) stays. `take` may be called again at any time: it takes over
     what others have changed since, and remembers that as what is to be given back.
+
+    Args:
+        take_again: called when a server that has configured its loggers since is about to write a line: hypercorn does
+            so with its first one, `uvicorn.run(app)` before the application starts, gunicorn's worker after a fork.
     """
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, take_again: Callable[[], None]) -> None:
         self.handler = handler
+        self._take_again = take_again
         self._removed: dict[logging.Logger, list[tuple[int, logging.Handler]]] = {}
         self._before: dict[Attribute, Any] = {}
         self._ours: dict[Attribute, Any] = {}
@@ -47,7 +53,7 @@ class Takeover:
         self.set_levels(level, quiet)
         if self._make_record is None:
             before = logging.Logger.makeRecord
-            self._make_record = (before, _tolerant(before))
+            self._make_record = (before, _tolerant(before, self._about_to_write))
             logging.Logger.makeRecord = self._make_record[1]  # type: ignore[method-assign]
 
     def set_levels(self, level: str, quiet: Mapping[str, str]) -> None:
@@ -76,6 +82,21 @@ class Takeover:
         if self._make_record is not None and logging.Logger.makeRecord is self._make_record[1]:
             logging.Logger.makeRecord = self._make_record[0]  # type: ignore[method-assign]
         self._make_record = None
+
+    def _about_to_write(self, name: str) -> None:
+        if is_server(name) and self._lost(name):
+            self._take_again()
+
+    def _lost(self, name: str) -> bool:
+        """Whether lines of that logger go to a console, or do not come to us."""
+        logger = logging.getLogger(name)
+        while logger.parent is not None:
+            if any(_is_console(handler) for handler in logger.handlers):
+                return True
+            if not logger.propagate:
+                return self._ours.get((logger, "propagate"), True) is not False
+            logger = logger.parent
+        return self.handler not in logger.handlers
 
     def _take_console_handlers(self, logger: logging.Logger) -> None:
         found = [(place, handler) for place, handler in enumerate(logger.handlers) if _is_console(handler)]
@@ -122,14 +143,24 @@ def _is_console(handler: logging.Handler) -> bool:
     return (
         isinstance(handler, logging.StreamHandler)
         and not isinstance(handler, logging.FileHandler)
-        and any(handler.stream is stream for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__))
+        and (
+            any(handler.stream is stream for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__))
+            or isinstance(handler.stream, StandardError)
+        )
     )
 
 
-def _tolerant(make_record: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
-    """Let `extra` hold any key: those that a record has itself get a `_`; the standard library raises `KeyError`."""
+def _tolerant(
+    make_record: Callable[..., logging.LogRecord], about_to_write: Callable[[str], None]
+) -> Callable[..., logging.LogRecord]:
+    """Let `extra` hold any key: those that a record has itself get a `_`; the standard library raises `KeyError`.
+
+    Args:
+        about_to_write: told the name of the logger before any handler gets the record.
+    """
 
     def makeRecord(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: N802 - its own name
+        about_to_write(self.name)
         extra = args[8] if len(args) > 8 else kwargs.get("extra")
         if extra is not None and not RECORD_KEYS.isdisjoint(extra):
             extra = {f"{key}_" if key in RECORD_KEYS else key: value for key, value in extra.items()}

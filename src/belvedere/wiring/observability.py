@@ -198,6 +198,7 @@ class Observability:
 
     def _plan_lifespan(self) -> None:
         self._lifespan.before.append(self._starting)
+        self._lifespan.failed = self._lifespan_failed
         if self._metrics is not None:
             self._lifespan.started += [self._metrics.start, self._open_port]
             self._lifespan.stopping += [self._close_port, self._metrics.stop]
@@ -309,6 +310,13 @@ class Observability:
         if self._log is not None:
             seconds = round(time.perf_counter() - self._began, 3)
             self._log.info(Event.STARTED, version=self.settings.version, seconds=seconds)
+
+    def _lifespan_failed(self, error: Exception, started: bool) -> None:
+        if self._log is not None:
+            phase = "shutdown" if started else "startup"
+            fields = {"exception_type": type(error).__name__, "exception_message": str(error)}
+            self._log.error(Event.FAILED, phase=phase, **fields, exc_info=error)
+            mark_reported(error)
 
     async def _stopped(self) -> None:
         if self._logs is not None and self._log is not None:
