@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from belvedere import Settings
-from belvedere.logs import logconfig
+from belvedere.logs import logconfig, logconfig_ini
 from tests.cli.conftest import Run
 
 
@@ -26,6 +28,23 @@ def test_it_writes_a_file(run: Run, tmp_path: Path) -> None:
     result = run("logconfig", "--out", str(file))
     assert (result.exit_code, result.output) == (0, "")
     assert file.read_text(encoding="utf-8") == run("logconfig").stdout
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "hypercorn"])
+def test_it_prints_what_the_server_reads(run: Run, server: str) -> None:
+    """gunicorn and hypercorn read another form: the same levels and loggers as INI."""
+    result = run("logconfig", "--server", server, BELVEDERE_SERVICE="shop", BELVEDERE_LOGS__LEVEL="warning")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == logconfig_ini(Settings(service="shop", logs={"level": "warning"}))
+    for other in ("uvicorn", "granian"):
+        assert run("logconfig", "--server", other).stdout == run("logconfig").stdout
+
+
+def test_a_server_that_it_does_not_know(run: Run) -> None:
+    """Another server is bad use; the message names those that are known."""
+    result = run("logconfig", "--server", "daphne")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'uvicorn', 'gunicorn', 'granian', 'hypercorn'" in result.stderr
 
 
 def test_a_file_that_cannot_be_written(run: Run, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from belvedere.logs import Formatter, logconfig
+from belvedere.logs import Formatter, logconfig, logconfig_ini
 from belvedere.settings import Settings
 from tests.logs.conftest import Start
 from tests.logs.lines import line, parsed
@@ -89,6 +89,23 @@ def test_a_line_that_cannot_be_made_is_described() -> None:
     broken = record()
     del broken.levelname
     assert Formatter().format(broken).startswith("<LogRecord: uvicorn.error, 20, ")
+
+
+def test_the_same_configuration_can_be_read_as_ini(tmp_path: Path) -> None:
+    """`fileConfig`, which gunicorn and hypercorn use, makes the same loggers and lines of it."""
+    logs = {"level": "info", "quiet": {"lib, odd": "error", "uvicorn": "warning"}}
+    file = tmp_path / "logging.ini"
+    file.write_text(logconfig_ini(Settings(service="100% shop", environment="test", logs=logs)))
+    program = """
+import logging.config, sys
+logging.config.fileConfig(sys.argv[1], defaults={"here": "100%"}, disable_existing_loggers=False)
+for name in ("gunicorn.error", "app", "lib, odd", "uvicorn.error"):
+    logging.getLogger(name).info("hidden or shown")
+"""
+    command = [sys.executable, "-c", program, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    expected = [line("info", name, "hidden or shown") for name in ("gunicorn.error", "app")]
+    assert (parsed(done.stdout), done.stderr) == ([{**one, "service": "100% shop"} for one in expected], "")
 
 
 def test_an_observed_application_takes_the_place_of_the_configuration(
