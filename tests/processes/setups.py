@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,11 +158,12 @@ class Findings:
 
 def find(setup: SetUp, folder: Path) -> Findings:
     """Run a set-up with and without a logging configuration, with Belvedere taken off, and without it."""
-    served = _run(setup, _made(folder, "served"), REQUESTS)
-    configured = _run(setup, _made(folder, "configured"), 8, *log_config(setup.server, folder))
-    removed = _taken_off(setup, _made(folder, "removed"), observed=True)
-    bare = _taken_off(setup, _made(folder, "bare"), observed=False)
-    return Findings(served, configured, removed, bare)
+    with ThreadPoolExecutor() as pool:
+        served = pool.submit(_run, setup, _made(folder, "served"), REQUESTS)
+        configured = pool.submit(_run, setup, _made(folder, "configured"), 8, *log_config(setup.server, folder))
+        removed = pool.submit(_taken_off, setup, _made(folder, "removed"), observed=True)
+        bare = pool.submit(_taken_off, setup, _made(folder, "bare"), observed=False)
+    return Findings(served.result(), configured.result(), removed.result(), bare.result())
 
 
 def log_config(server: Server, folder: Path) -> tuple[str, str]:
@@ -184,6 +186,8 @@ def _run(setup: SetUp, folder: Path, requests: int, *options: str) -> Written:
         asked = crowd(process.port, requests)
         for path in ("/warning", "/thread", "/ignored", "/task"):
             wait_for(lambda path=path: process.get(path).status == 200, process)  # type: ignore[misc]
+        if setup.recycles and requests == REQUESTS:
+            _all_started(process, setup.workers + 1)
         if setup.reloads:
             with (folder / "shop.py").open("a") as source:
                 source.write("\n# changed\n")
