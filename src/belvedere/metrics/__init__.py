@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from prometheus_client.registry import REGISTRY, CollectorRegistry
@@ -31,7 +32,7 @@ from belvedere.metrics.http import HttpMetrics
 from belvedere.metrics.instances import instances
 from belvedere.metrics.own import OwnMetrics
 from belvedere.metrics.runtime import Beat, LoopLag
-from belvedere.metrics.scrapes import Reply, Scope, Scrapes
+from belvedere.metrics.scrapes import Reply, Scope, Scrapes, UnreadableError
 from belvedere.metrics.workers import Unshared, workers
 from belvedere.settings import MetricSettings, RequestSettings
 
@@ -72,7 +73,8 @@ class Metrics:
     ) -> None:
         self.service = service
         # Workers make their applications in the same order.
-        self.owner = f"{service}#{sum(1 for other in instances if other.service == service)}"
+        taken = {other.owner for other in instances}
+        self.owner: str = next(owner for number in count() if (owner := f"{service}#{number}") not in taken)
         self.sharing = ""
         self.http = HttpMetrics(settings, folded)
         self.lag = LoopLag()
@@ -94,7 +96,7 @@ class Metrics:
         self.sharing = workers.join(self, self.service, routes)
 
     async def leave(self) -> None:
-        """Leave what was counted to the other workers."""
+        """Leave what was counted to the other workers, as the application has stopped."""
         workers.leave(self)
 
     def look_up_again(self) -> None:
@@ -104,7 +106,7 @@ class Metrics:
     def close(self) -> None:
         """Let go of what belongs to the process."""
         self.beat.cancel()
-        workers.leave(self)
+        workers.discard(self)
         instances.discard(self)
         self.close_port()
         self.endpoint.close()
@@ -152,12 +154,16 @@ class Metrics:
         self.own.refresh()
 
     def text(self, openmetrics: bool = False) -> bytes:
-        """Return all metrics as text, as they are now, of all workers of the service."""
+        """Return all metrics as text, as they are now, of all workers of the service.
+
+        Raises:
+            UnreadableError: what the others count cannot be read; to show this worker alone would look like a restart.
+        """
         try:
             families = workers.families(self)
-        except Exception as error:  # it shows at least itself
+        except Exception as error:
             failures.contain("metrics", error)
-            families = None
+            raise UnreadableError from error
         if families is None:
             return render(self.families, self._registries, openmetrics=openmetrics)
         return render(families, map(Unshared, self._registries), openmetrics=openmetrics)
@@ -165,6 +171,7 @@ class Metrics:
     async def start(self) -> None:
         """Begin to look at how the event loop does, and to tell the other workers, if there are any."""
         await self.lag.start()
+        workers.runs(self)
         if self.sharing:
             await self.beat.start()
 

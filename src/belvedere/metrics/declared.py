@@ -53,7 +53,7 @@ class _Bounded:
         if len(known) >= self.max_series and key not in known and len(key) == len(self._labelnames):
             folded.note(self.full_name)
             key = (OVERFLOW,) * len(key)
-        with owned_by(self.owner):
+        with owned_by(self.owner, self.max_series):
             return super().labels(*key)  # type: ignore[misc]
 
 

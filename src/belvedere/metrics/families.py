@@ -93,6 +93,9 @@ class Family:
         self.bounds = list(bounds)
         self.combine = combine
         self.series: dict[tuple[str, ...], Series] = {}
+        self.max_series: int | None = None
+        """The bound on label sets, if there is one; past it, labels from the one at `first_foldable` on are folded."""
+        self.first_foldable = 0
         self._home: Home | None = None
 
     @property

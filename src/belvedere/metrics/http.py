@@ -214,7 +214,13 @@ class HttpMetrics:
             labels.append("status")
         renamed = [self._settings.labels.get(label, label) for label in labels]
         renamed += [*self._settings.constant_labels, *(self._context.names if context else ())]
-        return Family(called, metric.type, metric.help, renamed, bounds)
+        family = Family(called, metric.type, metric.help, renamed, bounds)
+        if context and self._context.names:
+            family.max_series, family.first_foldable = (
+                self._settings.max_series,
+                len(renamed) - len(self._context.names),
+            )
+        return family
 
 
 def _known(method: str) -> str:

@@ -20,6 +20,10 @@ _WORTH_COMPRESSING = 1024
 _STATUS: Mapping[Reason, HTTPStatus] = {"address": HTTPStatus.FORBIDDEN, "token": HTTPStatus.UNAUTHORIZED}
 
 
+class UnreadableError(Exception):
+    """There is nothing to show that would be true."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer, before anything puts it on a wire."""
@@ -73,7 +77,10 @@ class Scrapes:
         squeeze = takes_gzip(headers.get(b"accept-encoding", b"").decode("latin-1"))
         further = [(b"vary", b"Accept, Accept-Encoding")]
         with self._one_at_a_time:
-            body = self._render(kind == OPENMETRICS)
+            try:
+                body = self._render(kind == OPENMETRICS)
+            except UnreadableError:
+                return phrase(HTTPStatus.SERVICE_UNAVAILABLE)
             if squeeze and len(body) > _WORTH_COMPRESSING:
                 body = gzip.compress(body, compresslevel=1, mtime=0)
                 further.append((b"content-encoding", b"gzip"))

@@ -25,6 +25,7 @@ class Workers:
     def __init__(self) -> None:
         self.membership: Membership | None = None
         self._hooked = False
+        self._running: set[str] = set()
         # Scrapes and what is told between them come from several threads.
         self._lock = threading.Lock()
 
@@ -55,16 +56,30 @@ class Workers:
             member.add(application)
         return f"all workers together, in {member.folder.parent}"
 
+    def runs(self, application: Application) -> None:
+        """Note that an application's lifespan has begun: the end of the last one ends the membership."""
+        self._running.add(application.owner)
+
     def leave(self, application: Application) -> None:
-        """Take an application out; the last one takes the process with it."""
+        """Leave what was counted to the others, as an application's lifespan ends, if it is the last that runs.
+
+        An application that is mounted in another has no lifespan of its own, and ends with that.
+        """
         member = self._here()
+        self._running.discard(application.owner)
+        if member is not None and not self._running:
+            self._end(member)
+
+    def discard(self, application: Application) -> None:
+        """Take an application out that is no longer observed; the last one takes the process with it."""
+        member = self._here()
+        self._running.discard(application.owner)
         if member is None:
             return
-        with self._lock:
-            if member.owners <= {application.owner}:
-                member.leave()
-                self.membership = None
-            else:
+        if member.owners <= {application.owner}:
+            self._end(member)
+        else:
+            with self._lock:
                 member.discard(application)
 
     def families(self, application: Application) -> list[MergedFamily] | None:
@@ -82,6 +97,12 @@ class Workers:
             with self._lock:
                 member.publish()
 
+    def _end(self, member: Membership) -> None:
+        with self._lock:
+            if self.membership is member:
+                self.membership = None
+                member.leave()
+
     def _here(self) -> Membership | None:
         member = self.membership
         return member if member is not None and member.pid == os.getpid() else None
@@ -90,7 +111,8 @@ class Workers:
         if started_by is None:
             return None
         name = folder_name(started_by, service, routes)
-        for place in places():
+        # Where siblings are, if there are any: the first one may have found no room elsewhere.
+        for place in sorted(places(), key=lambda place: not (place / name).exists()):
             try:
                 sweep(place, name)
                 self.membership = Membership(place / name, started_by)
@@ -105,6 +127,7 @@ class Workers:
     def _forked(self) -> None:
         # Whoever held it is not here.
         self._lock = threading.Lock()
+        self._running.clear()
         if self.membership is not None:
             self.membership.forsake()
             self.membership = None

@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
-
-import orjson
 
 from belvedere import failures
 from belvedere.metrics.families import Family
 from belvedere.metrics.workers import records, values
 from belvedere.metrics.workers.folder import Folder
+from belvedere.metrics.workers.memory import MemoryKeys
 from belvedere.metrics.workers.merged import MergedFamily
 from belvedere.metrics.workers.mirrors import Mirrors
 from belvedere.metrics.workers.placing import FamilyPlacing, Placing
 from belvedere.metrics.workers.registries import collectors, shared_names
-from belvedere.metrics.workers.segment import Segment
+from belvedere.metrics.workers.segment import Segment, lines
 from belvedere.metrics.workers.service import Parent
 from belvedere.metrics.workers.sources import Exemplars, Keys
 from belvedere.metrics.workers.termination import Termination
-from belvedere.metrics.workers.view import Reading, View
+from belvedere.metrics.workers.view import RETIRED, Reading, Records, View
 
 
 class Application(Protocol):
@@ -60,9 +60,8 @@ class Membership:
         self._parent = parent
         self._folder = Folder(folder)
         with self._folder.locked():
-            self._segment = Segment(folder, self._name)
             # Whoever died since somebody last looked is folded now.
-            self._folder.workers()
+            self._segment = self._enter(alone=not self._folder.workers())
         self._placing = Placing(self._segment)
         self._homes: dict[str, FamilyPlacing] = {}
         self._views: dict[str, View] = {}
@@ -98,24 +97,27 @@ class Membership:
         self.publish()
 
     def discard(self, application: Application) -> None:
-        """Take an application out; it goes on counting, for itself."""
+        """Take an application out: what it has counted stays with the service, and it begins anew, for itself."""
         if self._applications.get(application.owner) is application:
             del self._applications[application.owner]
+            home = self._homes.pop(application.owner)
+            del self._views[application.owner]
+            for family in application.families:
+                if family.kind != "gauge":
+                    home.leave_behind(family)
             _settle(application, None)
 
     def publish(self) -> None:
         """Tell siblings all that does not tell itself by being counted."""
         found = {collector for registry in self._registries() for collector in collectors(registry)}
+        values.functions(found)
+        self._mirrors.update(found)
         try:
-            values.functions(found)
-            self._mirrors.update(found)
-        except Exception as error:  # a function or a collector may raise anything
-            failures.contain("metrics", error)
-        try:
+            self._placing.flush()
             for owner, application in list(self._applications.items()):
                 served = self._served.setdefault(owner, set())
-                if added := sorted(_served(application) - served):
-                    self._segment.tell(records.serves(owner, added))
+                if added := sorted(self._served_by(application) - served):
+                    self._placing.tell(records.serves(owner, added))
                     served.update(added)
             self._publish_exemplars()
         except OSError as error:
@@ -128,7 +130,11 @@ class Membership:
             OSError: the folder cannot be read.
         """
         self.publish()
-        return self._views[application.owner].merge(self._read(), _served(application))
+        view = self._views[application.owner]
+        with self._folder.locked():
+            readings = self._read()
+            view.learn(readings)
+        return view.totals([reading for reading, _ in readings], self._served_by(application))
 
     def leave(self) -> None:
         """Leave what was counted to those who stay; the last one of a service that ends leaves nothing."""
@@ -171,31 +177,54 @@ class Membership:
             for family in application.families:
                 if family.kind == "histogram":
                     exemplars += self._homes[owner].exemplars(family)
+        # What is no number has no form in an exemplar that every reader takes.
+        exemplars = [exemplar for exemplar in exemplars if isfinite(exemplar[2])]
         if exemplars != self._exemplars:
             begun = self.folder / f".{self._name}.exemplars"
-            begun.write_bytes(orjson.dumps(exemplars))
+            begun.write_bytes(lines([exemplars]))
             begun.replace(self.folder / f"{self._name}.exemplars")
             self._exemplars = exemplars
 
-    def _read(self) -> list[tuple[Reading, Keys]]:
+    def _enter(self, *, alone: bool) -> Segment:
+        """Put files of this worker beside those of its siblings.
+
+        Where siblings found room and there is none now, this one counts in its memory what goes beyond: elsewhere it
+        would be lost to them altogether.
+        """
+        segment = None
+        try:
+            segment = Segment(self.folder, self._name)
+            segment.reserve()
+        except OSError as error:
+            if segment is None or alone:
+                self._folder.remove(self._name)
+                self._folder.close(remove=alone)
+                raise
+            failures.contain("metrics", error)
+        return segment
+
+    def _served_by(self, application: Application) -> set[str]:
+        """Return the names of the process's metrics that an application serves."""
+        names = (shared_names(registry, self._mirrors.names) for registry in application.registries)
+        return {name for some in names for name in some}
+
+    def _read(self) -> list[tuple[Reading, Records]]:
         """Copy what every worker has counted, and those that are gone."""
-        with self._folder.locked():
-            retired = self._folder.retired
-            readings = [
-                (Reading(worker.name, worker.pid, None, worker.values(), worker.exemplars()), Keys(worker.keys_path))
-                for worker in self._folder.workers()
-            ]
-            gone = Reading("retired", "", retired.keys_end, retired.values(), [])
+        readings: list[tuple[Reading, Records]] = [
+            (Reading(worker.name, worker.pid, None, worker.values(), worker.exemplars()), Keys(worker.keys_path))
+            for worker in self._folder.workers()
+        ]
+        retired = self._folder.retired
+        readings.append((Reading(RETIRED, "", retired.keys_end, retired.values(), []), Keys(retired.keys_path)))
+        memory = self._placing.memory
+        if memory.records:
+            own = Reading(f"{self._name}+", str(self.pid), None, memory.values(), [])
+            readings.append((own, MemoryKeys(memory)))
         if all(reading.name != self._name for reading, _ in readings):
             # Somebody has removed our files: what they had in memory is there.
             own = Reading(self._name, str(self.pid), None, self._segment.values(), self._exemplars)
             readings.append((own, Keys(self._segment.keys_path)))
-        return [(gone, Keys(retired.keys_path)), *readings]
-
-
-def _served(application: Application) -> set[str]:
-    """Return the names of the process's metrics that an application serves."""
-    return {name for registry in application.registries for name in shared_names(registry)}
+        return readings
 
 
 def _settle(application: Application, home: FamilyPlacing | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from belvedere.metrics.families import help_text, label_text, number
+from belvedere.metrics.naming import legal_label, legal_metric
 from belvedere.metrics.workers.records import COUNT, SUM, VALUE, FamilyKey
 
 ExemplarNow = tuple[dict[str, str], float, float]
@@ -13,17 +14,17 @@ ExemplarNow = tuple[dict[str, str], float, float]
 class MergedSeries:
     """One label set over all workers.
 
-    `totals` has the place of the total of each role; `choices` cell and cell of the time by worker, where one worker's
-    value is chosen.
+    `totals` has the place of the total of each role; `choices` the cell of the time by worker and cell, where one
+    worker's value is chosen.
     """
 
     __slots__ = ("buckets", "choices", "heads", "sources", "text", "totals", "values")
 
     def __init__(self, labels: Sequence[str], values: tuple[str, ...]) -> None:
         self.values = values
-        self.text = label_text(list(zip(labels, values, strict=True)))
+        self.text = label_text(list(zip(map(legal_label, labels), values, strict=True)))
         self.totals: dict[str, int] = {}
-        self.choices: dict[str, tuple[int, int | None]] = {}
+        self.choices: dict[tuple[str, int], int | None] = {}
         self.buckets: list[int] = []
         self.heads: dict[str, list[str]] = {}
         self.sources = 0
@@ -43,9 +44,13 @@ class MergedFamily:
     """A family over all workers: what `belvedere.metrics.families.Family` is for one."""
 
     def __init__(self, key: FamilyKey) -> None:
-        self.names = key.names
+        self.names = tuple(map(legal_metric, key.names))
         self.kind = key.kind
-        self.base_names = [name.removesuffix("_total") if key.kind == "counter" else name for name in key.names]
+        self.owner = key.owner
+        self.base_names = [name.removesuffix("_total") if key.kind == "counter" else name for name in self.names]
+        self.served_as = [name.removesuffix("_total") if key.kind == "counter" else name for name in key.names]
+        self.living = 0
+        """Series of workers that live."""
         self.series: dict[tuple[str, ...], MergedSeries] = {}
         self._combine = key.combine
         self._documentation = key.documentation
@@ -112,7 +117,7 @@ class MergedFamily:
     def _chosen(self, series: MergedSeries) -> float:
         """Return the value of one worker: of those that have set it, the greatest, the least or the last."""
         candidates = []
-        for name, (cell, stamp) in series.choices.items():
+        for (name, cell), stamp in series.choices.items():
             values = self._values[name]
             if cell < len(values) and (stamp is None or values[stamp]):
                 candidates.append((values[cell], 0.0 if stamp is None else values[stamp]))

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.metrics_core import Metric
 
+from belvedere import failures
 from belvedere.metrics.families import Family, Home
 
 _COLLECTORS: Final = (GCCollector, PlatformCollector, ProcessCollector)
@@ -30,12 +31,19 @@ class Mirrors:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._families: dict[str, Family] = {}
+        self.names: dict[Any, set[str]] = {}
+        """What each collector told last, by name."""
 
     def update(self, collectors: Iterable[Any]) -> None:
         """Ask those of the collectors that are mirrored."""
         for collector in filter(mirrored, collectors):
-            for metric in collector.collect():
-                self._take(metric)
+            try:
+                told = list(collector.collect())
+                self.names[collector] = {metric.name for metric in told}
+                for metric in told:
+                    self._take(metric)
+            except Exception as error:  # a subclass may raise anything
+                failures.contain("metrics", error)
 
     def close(self) -> None:
         for family in self._families.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from belvedere.metrics.workers.mirrors import mirrored
@@ -19,9 +19,16 @@ def shared(collector: Any) -> bool:
     return placed(collector) or mirrored(collector)
 
 
-def shared_names(registry: Any) -> set[str]:
-    """Return the names of all metrics of a registry that siblings see."""
-    return {name for collector, names in collectors(registry).items() if shared(collector) for name in names}
+def shared_names(registry: Any, mirrored_as: Mapping[Any, set[str]]) -> set[str]:
+    """Return the names of all metrics of a registry that siblings see.
+
+    Args:
+        registry: which need not know what a mirrored collector tells.
+        mirrored_as: names by collector.
+    """
+    found = collectors(registry)
+    told = {name for collector, names in found.items() if shared(collector) for name in names}
+    return told.union(*(mirrored_as.get(collector, set()) for collector in found))
 
 
 class Unshared:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import mmap
 import os
 import sys
-import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,32 @@ Record = list[Any]
 """A line of the file of keys; the first item tells its kind: see `belvedere.metrics.workers.records`."""
 
 
+def lines(records: Iterable[Record]) -> bytes:
+    """Return records as the lines of a file."""
+    return b"".join([_line(record) for record in records])
+
+
+def parse(line: bytes) -> Record:
+    """Return the record of a line.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        record: Record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        record = json.loads(line)
+    return record
+
+
+def _line(record: Record) -> bytes:
+    try:
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:
+        # Half a surrogate pair in a label's value, or a text of a class of somebody's own.
+        return f"{json.dumps(record)}\n".encode()
+
+
 class Chunk:
     """A piece of the file in memory. `view` is exchanged for a list when the values leave the file."""
 
@@ -36,7 +63,7 @@ class Chunk:
 
 
 class Segment:
-    """The values of this process.
+    """The values of this process; its methods are called by one thread at a time.
 
     Args:
         folder: where the workers of the service meet.
@@ -53,12 +80,13 @@ class Segment:
         self.chunks: list[Chunk] = []
         self._used = 0
         self._size = 0
-        self._lock = threading.Lock()
         self._keys = os.open(self.keys_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         hidden = folder / f".{name}"
         try:
             self._values = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            fcntl.flock(self._values, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Opened for that alone: memory that a child inherits mapped would hold the lock as long as the child lives.
+            self._life = os.open(hidden, os.O_RDONLY)
+            fcntl.flock(self._life, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Locked before anybody can see it: nobody takes it for a dead worker's.
             hidden.rename(self.values_path)
         except OSError:
@@ -72,15 +100,22 @@ class Segment:
         Raises:
             OSError: there is no room.
         """
-        with self._lock:
-            room = (self._size - self._used * VALUE) // VALUE
-            if cells > room:
-                self._used += room
-                self._grow(cells)
-            at = self._used
-            self._used += cells
-            chunk_cells = CHUNK // VALUE
-            return at, self.chunks[at // chunk_cells], at % chunk_cells
+        room = (self._size - self._used * VALUE) // VALUE
+        if cells > room:
+            self._grow(cells)
+            self._used += room
+        at = self._used
+        self._used += cells
+        chunk_cells = CHUNK // VALUE
+        return at, self.chunks[at // chunk_cells], at % chunk_cells
+
+    def reserve(self) -> None:
+        """Take the first room, before anything counts on it.
+
+        Raises:
+            OSError: there is none.
+        """
+        self._grow(1)
 
     def tell(self, *records: Record) -> None:
         """Append records to the file of keys, in one write: a reader sees whole lines or none.
@@ -88,12 +123,11 @@ class Segment:
         Raises:
             OSError: there is no room.
         """
-        text = b"".join([orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records])
-        with self._lock:
-            written = os.write(self._keys, text)
-            if written < len(text):
-                os.ftruncate(self._keys, os.fstat(self._keys).st_size - written)
-                raise OSError(errno.ENOSPC, "no room for a key", str(self.keys_path))
+        text = lines(records)
+        written = os.write(self._keys, text)
+        if written < len(text):
+            os.ftruncate(self._keys, os.fstat(self._keys).st_size - written)
+            raise OSError(errno.ENOSPC, "no room for a key", str(self.keys_path))
 
     def values(self) -> list[float]:
         """Return the values of all cells, in order."""
@@ -113,10 +147,10 @@ class Segment:
 
     def close(self) -> None:
         """Let go of the files; of the sign of life too, unless another process has inherited it."""
-        for descriptor in (self._keys, self._values):
+        for descriptor in (self._keys, self._values, self._life):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._keys = self._values = -1
+        self._keys = self._values = self._life = -1
 
     def _grow(self, cells: int) -> None:
         if cells * VALUE > CHUNK:

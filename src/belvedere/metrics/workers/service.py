@@ -27,6 +27,8 @@ class Parent(NamedTuple):
 
     pid: int
     started: str
+    visible: bool = True
+    """Whether it would be seen from here; one of another container would not."""
 
     @property
     def alive(self) -> bool:
@@ -53,11 +55,11 @@ def folder_name(of: Parent, service: str, routes: Iterable[object]) -> str:
 
 
 def parent_of(folder: str) -> Parent | None:
-    """Return the parent that a folder's name tells; `None` for one that is not ours, or of another container."""
+    """Return the parent that a folder's name tells; `None` for one that is not ours."""
     parts = folder.split("-")
-    if len(parts) != 4 or not parts[0].isdigit() or parts[2] != _namespace():
+    if len(parts) != 4 or not parts[0].isdigit():
         return None
-    return Parent(int(parts[0]), parts[1])
+    return Parent(int(parts[0]), parts[1], visible=parts[2] == _namespace())
 
 
 def places() -> Iterator[Path]:
@@ -65,13 +67,21 @@ def places() -> Iterator[Path]:
     for base in ("/dev/shm", tempfile.gettempdir()):  # noqa: S108 - the folder in it is checked to be this user's alone
         place = Path(base) / f"belvedere-{os.geteuid()}"
         try:
-            if Path(base).is_dir():
-                place.mkdir(mode=0o700, exist_ok=True)
-                found = place.lstat()
-                if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
-                    yield place
+            if Path(base).is_dir() and private(place):
+                yield place
         except OSError:
             continue
+
+
+def private(place: Path) -> bool:
+    """Make a folder if it is not there; return whether it is this user's alone.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    place.mkdir(mode=0o700, exist_ok=True)
+    found = place.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
 def _started(pid: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from belvedere.metrics.workers.segment import VALUE, Record
+from belvedere.metrics.workers.segment import VALUE, Record, lines, parse
 
 Exemplars = list[tuple[int, dict[str, str], float, float]]
 """Cell, labels, value, Unix time in seconds."""
@@ -41,8 +41,8 @@ class Keys:
         self._read += len(added)
         records = []
         for line in added.splitlines():
-            with suppress(orjson.JSONDecodeError):
-                records.append(orjson.loads(line))
+            with suppress(ValueError):
+                records.append(parse(line))
         return records
 
 
@@ -91,9 +91,9 @@ class WorkerFiles:
         try:
             published = path.stat().st_mtime_ns
             if published != self._exemplars_of:
-                self._exemplars = orjson.loads(path.read_bytes())
+                self._exemplars = parse(path.read_bytes())
                 self._exemplars_of = published
-        except (OSError, orjson.JSONDecodeError):
+        except (OSError, ValueError):
             pass
         return self._exemplars
 
@@ -142,7 +142,7 @@ class RetiredFiles:
         with self.keys_path.open("ab") as keys:
             # What somebody wrote who was killed before the values were there.
             keys.truncate(self._keys_end)
-            keys.write(b"".join([orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in added]))
+            keys.write(lines(added))
             keys.flush()
             end = os.fstat(keys.fileno()).st_size
         begun = self._path.with_name(".retired")

@@ -18,8 +18,9 @@ from prometheus_client import values as theirs
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
+from belvedere import failures
 from belvedere.metrics.workers.placing import Placing
-from belvedere.metrics.workers.records import COUNT, SET_AT, SUM, VALUE, Combine, FamilyKey
+from belvedere.metrics.workers.records import COUNT, SET_AT, SUM, VALUE, Bound, Combine, FamilyKey
 from belvedere.metrics.workers.segment import Chunk
 
 _go: Callable[[float], str] = floatToGoString
@@ -32,13 +33,18 @@ _METRICS: Final = (
 _COMBINE: Final[dict[str, Combine]] = {"max": "max", "min": "min", "mostrecent": "latest", "all": "each"}
 """prometheus-client's modes of gauges; those that do not count are added."""
 
-_owner: ContextVar[str | None] = ContextVar("belvedere_metric_owner", default="")
+_owner: ContextVar[tuple[str | None, Bound | None]] = ContextVar("belvedere_metric_owner", default=("", None))
 
 
 @contextmanager
-def owned_by(owner: str | None) -> Iterator[None]:
-    """Have metrics made in the block belong to an application (`""`: the process), or to this worker alone (`None`)."""
-    token = _owner.set(owner)
+def owned_by(owner: str | None, max_series: int | None = None) -> Iterator[None]:
+    """Have metrics made in the block belong to an application (`""`: the process), or to this worker alone (`None`).
+
+    Args:
+        owner: whose they are.
+        max_series: the bound on the label sets of each.
+    """
+    token = _owner.set((owner, None if max_series is None else Bound(0, max_series)))
     try:
         yield
     finally:
@@ -53,17 +59,20 @@ class Value:
         key: its family.
         values: of the labels.
         role: what it is in its series.
+        bound: on the label sets of its family.
     """
 
     __slots__ = ("_at", "_cell", "_chunk", "_exemplar", "_placing")
 
-    def __init__(self, placing: Placing | None, key: FamilyKey, values: Sequence[str], role: str) -> None:
+    def __init__(
+        self, placing: Placing | None, key: FamilyKey, values: Sequence[str], role: str, bound: Bound | None = None
+    ) -> None:
         self._exemplar: Exemplar | None = None
         self._placing = placing
         if placing is None:
             self._cell, self._chunk, self._at = -1, Chunk([0.0, 0.0]), 0
         else:
-            self._cell, self._chunk, self._at = placing.cells(key, values, self._roles(role))
+            self._cell, self._chunk, self._at = placing.cells(key, values, self._roles(role), bound)
 
     def inc(self, amount: float) -> None:
         # No lock: CPython switches threads only at calls and backward jumps, of which this has none.
@@ -80,6 +89,11 @@ class Value:
         self._exemplar = exemplar
         if self._cell >= 0 and self._placing is not None:
             self._placing.exemplars[self._cell] = exemplar
+
+    @property
+    def placing(self) -> Placing | None:
+        """Where it is put; `None`: in this process's memory."""
+        return self._placing
 
     def get_exemplar(self) -> Exemplar | None:
         return self._exemplar
@@ -145,19 +159,19 @@ def _value(  # noqa: PLR0917 - as prometheus-client calls it
         role = COUNT if name.endswith("_count") else SUM
     combine: Combine = _COMBINE.get(multiprocess_mode.removeprefix("live"), "sum")
     called = f"{metric_name}_total" if kind == "counter" else metric_name
-    owner = _owner.get()
+    owner, bound = _owner.get()
     key = FamilyKey(owner or "", (called,), kind, help_text, labels, combine)
     make = StampedValue if combine in {"max", "min", "latest"} else Value
-    return make(None if owner is None else _placing, key, values, role)
+    return make(None if owner is None else _placing, key, values, role, bound)
 
 
 def exchange(metric: Any) -> None:
     """Put the values of a metric that was made before where its owner's are put now; a count goes on from where it is.
 
-    What another segment had was told there, and starts at 0.
+    What another segment had was told there, and starts at 0; what is where it belongs stays.
     """
     if _placing is not None and isinstance(metric, _METRICS):
-        with owned_by(getattr(metric, "owner", "")):
+        with owned_by(getattr(metric, "owner", ""), getattr(metric, "max_series", None)):
             for child in [metric, *list(getattr(metric, "_metrics", {}).values())]:
                 _exchange(child)
 
@@ -173,8 +187,15 @@ def functions(metrics: Iterable[Any]) -> None:
         if isinstance(metric, prometheus_client.Gauge) and placed(metric):
             for child in [metric, *list(getattr(metric, "_metrics", {}).values())]:
                 if "_child_samples" in vars(child):
-                    for sample in child._child_samples():
-                        child._value.set(sample.value, time.time())
+                    _ask(child)
+
+
+def _ask(child: Any) -> None:
+    try:
+        for sample in child._child_samples():
+            child._value.set(sample.value, time.time())
+    except Exception as error:  # the user's function may raise anything; the last value stays
+        failures.contain("metrics", error)
 
 
 def _exchange(child: Any) -> None:
@@ -189,6 +210,8 @@ def _exchange(child: Any) -> None:
 
 
 def _new(child: Any, old: Any, suffix: str, **more: str) -> Value:
+    if isinstance(old, Value) and old.placing is (None if _owner.get()[0] is None else _placing):
+        return old
     value = _value(
         child._type,
         child._name,
