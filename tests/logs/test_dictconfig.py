@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.config
@@ -132,14 +133,19 @@ def test_a_supervisor_writes_json_from_its_first_line_to_its_last(tmp_path: Path
     (tmp_path / "config.json").write_text(json.dumps(logconfig(Settings(service="shop", environment="test"))))
     (tmp_path / "nothing.py").write_text("async def app(scope, receive, send): ...\n")
     options = ["--workers", "2", "--port", "0", "--lifespan", "off", "--log-config", "config.json"]
+    options += ["--timeout-worker-healthcheck", "60"]  # else a busy machine's workers are killed as they start
     texts: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "nothing:app", *options],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as server:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "nothing:app", *options],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as server,
+        contextlib.ExitStack() as whatever_happens,
+    ):
+        whatever_happens.callback(server.kill)
         assert server.stdout is not None
         for text in server.stdout:
             texts.append(text)
