@@ -314,6 +314,20 @@ def test_the_services_own_port_is_left_alone() -> None:
     port.close()
 
 
+def test_a_port_that_the_server_has_bound_already_is_left_alone() -> None:
+    """Before the server listens, the system would let anybody else, and then refuse the server."""
+    log = Log()
+    with socket.socket() as bound, socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        port = Port(number := bound.getsockname()[1], {}, Claim(number), log)
+        port.start()
+        assert (port.state, port.reason) == ("failed", "the service itself is to listen there")
+        bound.listen()
+    port.close()
+
+
 def talk(port: int, *parts: bytes) -> bytes:
     """Send bytes, and return all that comes back."""
     with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:

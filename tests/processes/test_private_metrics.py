@@ -157,13 +157,27 @@ def test_a_port_that_another_program_has(tmp_path: Path) -> None:
         assert not any(secret in process.stdout + process.stderr for secret in ("some-guess", "s3cret-token"))
 
 
-@pytest.mark.parametrize("options", [(), ("--lifespan", "off")])
-def test_the_services_own_port_is_no_port_for_metrics(options: tuple[str, ...], tmp_path: Path) -> None:
-    """Where both settings say the same, the service has it, and the log tells."""
+@pytest.mark.parametrize(
+    ("server", "options", "workers"),
+    [
+        ("uvicorn", (), 1),
+        ("uvicorn", ("--lifespan", "off"), 1),
+        # Their supervisors bind it, and their workers listen there once the application has started.
+        ("uvicorn", (), 2),
+        ("granian", (), 1),
+        ("hypercorn", (), 1),
+    ],
+)
+def test_the_services_own_port_is_no_port_for_metrics(
+    server: Server, options: tuple[str, ...], workers: int, tmp_path: Path
+) -> None:
+    """Where both settings say the same, the service has it, and the log of each worker tells."""
     port = free_port()
     environment = {"BELVEDERE_METRICS__PORT": str(port)}
-    with launch("uvicorn", tmp_path, SHOP, *options, environment=environment, port=port) as process:
+    with launch(server, tmp_path, SHOP, *options, workers=workers, environment=environment, port=port) as process:
+        wait_for(lambda: len(events(process, "metrics_port_unavailable")) == workers, process)
+        if workers > 1:
+            wait_for(lambda: {worker(process), worker(process)} == set(process.workers()), process)
         assert process.get("/orders/7").status == 200
-        wait_for(lambda: len(events(process, "metrics_port_unavailable")) == 1, process)
         assert process.stop() in {0, -15}
         assert children(process.pid) == []

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import socket
+import stat
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -28,3 +32,36 @@ def port_to_come() -> int | None:
         return None
     port = getattr(config, "port", None)
     return port if isinstance(port, int) else None
+
+
+def binds(port: int) -> bool:
+    """Whether this process has a socket bound to `port` on which nobody listens yet, such as its server's.
+
+    Supervisors of uvicorn, granian and hypercorn bind the service's port; their workers inherit it and listen only when
+    the application has started. Until then the system lets others listen there, and then not the server.
+    """
+    try:
+        descriptors = [int(entry.name) for entry in Path("/dev/fd").iterdir()]
+    except (OSError, ValueError):
+        return False
+    return any(_waits_on(descriptor, port) for descriptor in descriptors)
+
+
+def _waits_on(descriptor: int, port: int) -> bool:
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return False
+        held = socket.socket(fileno=descriptor)
+    except OSError:
+        return False
+    try:
+        if held.family not in {socket.AF_INET, socket.AF_INET6} or held.type != socket.SOCK_STREAM:
+            return False
+        if held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return False
+        bound: int = held.getsockname()[1]
+        return bound == port
+    except OSError:
+        return False
+    finally:
+        held.detach()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from belvedere import failures
+from belvedere.asgi.server import binds
 from belvedere.conventions import Event
 from belvedere.metrics.port.claim import Claim
 from belvedere.metrics.port.exchange import Handler
@@ -64,7 +65,7 @@ class Port:
         """
         if self._thread is not None:
             return
-        if service_port == self._number != 0:
+        if self._number and (service_port == self._number or binds(self._number)):
             self._fail("the service itself is to listen there")
             return
         _follow_forks(self)
