@@ -76,6 +76,7 @@ class Metrics:
         taken = {other.owner for other in instances}
         self.owner: str = next(owner for number in count() if (owner := f"{service}#{number}") not in taken)
         self.sharing = ""
+        self._left = False
         self.http = HttpMetrics(settings, folded)
         self.lag = LoopLag()
         gate = Gate(settings, requests.trusted_proxies, logger, client=client)
@@ -94,9 +95,11 @@ class Metrics:
     def join(self, routes: Iterable[object]) -> None:
         """Be one of the workers of the service from now on, if this process is; `routes` tell services apart."""
         self.sharing = workers.join(self, self.service, routes)
+        self._left = False
 
     async def leave(self) -> None:
         """Leave what was counted to the other workers, as the application has stopped."""
+        self._left = workers.folder is not None
         workers.leave(self)
 
     def look_up_again(self) -> None:
@@ -164,6 +167,9 @@ class Metrics:
         except Exception as error:
             failures.contain("metrics", error)
             raise UnreadableError from error
+        if families is None and self._left:
+            # A scrape that was begun before: what this worker has counted is the others' now, and 0 here.
+            raise UnreadableError
         if families is None:
             return render(self.families, self._registries, openmetrics=openmetrics)
         return render(families, map(Unshared, self._registries), openmetrics=openmetrics)

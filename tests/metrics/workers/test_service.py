@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import threading
-from pathlib import Path
 from typing import Any
 
 import prometheus_client
@@ -351,35 +350,6 @@ def test_exemplars_that_have_no_form(service: Service) -> None:
     one(_infinite)
     one(_openmetrics)
     assert two(_openmetrics) == [("1.0", 1.0, {"trace_id": "b"}), ("+Inf", 2.0, None)]
-
-
-def _observes_again(inside: Inside) -> dict[str, float]:
-    inside.obs = inside.observe(inside.app)
-    inside.get("/orders/7")
-    return inside.scrape().samples("http_requests_total")
-
-
-def test_taken_off_and_put_on_again(service: Service) -> None:
-    """What was counted before `remove()` is counted once."""
-    one, two = service.worker(), service.worker()
-    one(_order, 3)
-    two(_order, 1)
-    assert one(_remove) == [True]
-    assert list(one(_observes_again).values()) == [5]
-    assert list(two.samples("http_requests_total").values()) == [5]
-
-
-def test_the_last_to_be_taken_off_leaves_nothing(service: Service, tmp_path: Path) -> None:
-    """Without a server that could start another, the folder goes with its last worker; the place stays usable."""
-    one, two = service.worker(), service.worker()
-    one(_order)
-    assert one(_remove) == [True]
-    assert two(_remove) == [True]
-    assert not service.place.exists()
-    service.place.mkdir(mode=0o700)
-    three = service.worker()
-    three(_order)
-    assert list(three.samples("http_requests_total").values()) == [1]
 
 
 def test_two_services_of_one_parent(service: Service) -> None:

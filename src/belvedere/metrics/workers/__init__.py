@@ -68,7 +68,7 @@ class Workers:
         member = self._here()
         self._running.discard(application.owner)
         if member is not None and not self._running:
-            self._end(member)
+            self._end(member, removed=False)
 
     def discard(self, application: Application) -> None:
         """Take an application out that is no longer observed; the last one takes the process with it."""
@@ -77,7 +77,7 @@ class Workers:
         if member is None:
             return
         if member.owners <= {application.owner}:
-            self._end(member)
+            self._end(member, removed=True)
         else:
             with self._lock:
                 member.discard(application)
@@ -97,11 +97,11 @@ class Workers:
             with self._lock:
                 member.publish()
 
-    def _end(self, member: Membership) -> None:
+    def _end(self, member: Membership, *, removed: bool) -> None:
         with self._lock:
             if self.membership is member:
                 self.membership = None
-                member.leave()
+                member.leave(removed=removed)
 
     def _here(self) -> Membership | None:
         member = self.membership

@@ -136,14 +136,18 @@ class Membership:
             view.learn(readings)
         return view.totals([reading for reading, _ in readings], self._served_by(application))
 
-    def leave(self) -> None:
-        """Leave what was counted to those who stay; the last one of a service that ends leaves nothing."""
+    def leave(self, *, removed: bool) -> None:
+        """Leave what was counted to those who stay; the last one of a service that ends leaves nothing.
+
+        Args:
+            removed: whether this worker goes on unobserved, so that no other is started in its place.
+        """
         values.put(None)
         self._mirrors.close()
         try:
             with self._folder.locked():
                 workers = self._folder.workers()
-                ends = len(workers) <= 1 and (self._termination.told or not self._parent.alive)
+                ends = len(workers) <= 1 and (removed or self._termination.told or not self._parent.alive)
                 if not ends:
                     self._folder.fold([worker for worker in workers if worker.name == self._name])
                 self._folder.close(remove=ends)

@@ -1,0 +1,91 @@
+"""Workers that leave while others, or nobody, go on: taken off, or at the end of their lifespan."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from fastapi import FastAPI
+from prometheus_client import values
+
+from tests.drive import running
+from tests.metrics.workers.processes import Inside, Service
+
+
+def _order(inside: Inside, times: int = 1) -> None:
+    for _ in range(times):
+        inside.get("/orders/7")
+
+
+def _remove(inside: Inside) -> list[bool]:
+    inside.obs.remove()
+    return [values.ValueClass.__module__ == "prometheus_client.values"]
+
+
+def _observes_again(inside: Inside) -> dict[str, float]:
+    inside.obs = inside.observe(inside.app)
+    inside.get("/orders/7")
+    return inside.scrape().samples("http_requests_total")
+
+
+def test_taken_off_and_put_on_again(service: Service) -> None:
+    """What was counted before `remove()` is counted once."""
+    one, two = service.worker(), service.worker()
+    one(_order, 3)
+    two(_order, 1)
+    assert one(_remove) == [True]
+    assert list(one(_observes_again).values()) == [5]
+    assert list(two.samples("http_requests_total").values()) == [5]
+
+
+def test_the_last_to_be_taken_off_leaves_nothing(service: Service, tmp_path: Path) -> None:
+    """Without a server that could start another, the folder goes with its last worker; the place stays usable."""
+    one, two = service.worker(), service.worker()
+    one(_order)
+    assert one(_remove) == [True]
+    assert two(_remove) == [True]
+    assert not service.place.exists()
+    service.place.mkdir(mode=0o700)
+    three = service.worker()
+    three(_order)
+    assert list(three.samples("http_requests_total").values()) == [1]
+
+
+def _as_below_a_server(inside: Inside) -> None:
+    """Be observed where somebody handles SIGTERM, as servers do."""
+    inside.obs.remove()
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    inside.obs = inside.observe(inside.app)
+    inside.get("/healthz")
+
+
+def test_the_last_to_be_taken_off_leaves_nothing_though_the_server_goes_on(service: Service) -> None:
+    """Nobody will come after a worker that was not told to stop, and is no longer observed."""
+    one, two = service.worker(), service.worker()
+    for worker in (one, two):
+        worker(_as_below_a_server)
+        worker(_order)
+    assert one(_remove) == [True]
+    assert list(two.samples("http_requests_total").values()) == [2]
+    assert two(_remove) == [True]
+    assert not service.place.exists()
+
+
+def _stops(inside: Inside) -> tuple[int, int]:
+    """Return how a scrape is answered before the lifespan's end, and how one is that comes to its end after it."""
+    before = inside.get("/metrics").status
+    inside.loop.run_until_complete(_to_its_end(inside.app))
+    return before, inside.get("/metrics").status
+
+
+async def _to_its_end(app: FastAPI) -> None:
+    async with running(app):
+        pass
+
+
+def test_a_scrape_that_outlasts_its_worker_shows_no_restart(service: Service) -> None:
+    """What the worker counted is the others' by then: 503, where its own counts, at 0, would look like a restart."""
+    one, two = service.worker(), service.worker()
+    one(_order, 3)
+    assert one(_stops) == (200, 503)
+    assert list(two.samples("http_requests_total").values()) == [3]
