@@ -15,10 +15,11 @@ demo: .venv-demo ## Run the Scholarship API with sample data on 127.0.0.1, PORT=
 
 test: .venv .venv-oldest ## Run the suite on the newest FastAPI, with coverage, and on the oldest
 	@rm -f .coverage .coverage.*
-	.venv/bin/coverage run -m pytest
+	.venv/bin/coverage run -m pytest -n auto
 	@.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report
-	.venv-oldest/bin/python -m pytest
+	# Real servers once: `make matrix` starts them on every version
+	.venv-oldest/bin/python -m pytest -n auto --ignore=tests/processes --ignore=tests/soak
 
 matrix: .venv-matrix ## Run the suite on every supported Python and FastAPI, or on some: PYTHON=3.13 FASTAPI=0.128,newest
 	@.venv-matrix/bin/nox --$(if $(filter 1,$(REQUIRE_INTERPRETERS)),,no-)error-on-missing-interpreters

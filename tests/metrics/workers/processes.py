@@ -125,6 +125,8 @@ def _samples(inside: Inside, *names: str) -> dict[str, float]:
 
 
 def _work(connection: Any, place: Path, service: str, metrics: dict[str, Any]) -> None:
+    # No server is around it that could tell it to stop, whatever a tracer has put there.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         inside = Inside(place, service, **metrics)
     except Exception as error:
