@@ -103,6 +103,13 @@ class Workers:
                 self.membership = None
                 member.leave(removed=removed)
 
+    def _told(self) -> None:
+        """Leave at once where no end of a lifespan will say that it is time, not even of one that is just beginning."""
+        member = self._here()
+        if member is not None and not self._running:
+            # Not here: the thread that the signal interrupts may hold the lock.
+            threading.Thread(target=self._end, args=(member,), name="belvedere-leave").start()
+
     def _here(self) -> Membership | None:
         member = self.membership
         return member if member is not None and member.pid == os.getpid() else None
@@ -115,7 +122,7 @@ class Workers:
         for place in sorted(places(), key=lambda place: not (place / name).exists()):
             try:
                 sweep(place, name)
-                self.membership = Membership(place / name, started_by)
+                self.membership = Membership(place / name, started_by, self._told)
             except OSError:
                 continue
             if not self._hooked:

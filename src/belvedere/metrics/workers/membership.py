@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,12 +49,13 @@ class Membership:
     Args:
         folder: where the workers of the service meet.
         parent: the process that started them.
+        on_told: called in the handler of each signal that tells this process to stop.
 
     Raises:
         OSError: there is no room in the folder, or no right to write.
     """
 
-    def __init__(self, folder: Path, parent: Parent) -> None:
+    def __init__(self, folder: Path, parent: Parent, on_told: Callable[[], None]) -> None:
         self.pid = os.getpid()
         self._name = f"{self.pid}-{time.time_ns():x}"
         self._parent = parent
@@ -69,7 +70,7 @@ class Membership:
         self._served: dict[str, set[str]] = {}
         self._exemplars: Exemplars = []
         self._mirrors = Mirrors(FamilyPlacing(self._placing, ""))
-        self._termination = Termination()
+        self._termination = Termination(on_told)
         self._termination.watch()
         values.put(self._placing)
 

@@ -64,13 +64,17 @@ def parent_of(folder: str) -> Parent | None:
 
 def places() -> Iterator[Path]:
     """Yield the folders that may hold those of services, the fastest first; only this user can look into them."""
-    for base in ("/dev/shm", tempfile.gettempdir()):  # noqa: S108 - the folder in it is checked to be this user's alone
-        place = Path(base) / f"belvedere-{os.geteuid()}"
+    for base in (_shared_memory, tempfile.gettempdir):
         try:
-            if Path(base).is_dir() and private(place):
+            place = Path(base()) / f"belvedere-{os.geteuid()}"
+            if place.parent.is_dir() and private(place):
                 yield place
         except OSError:
-            continue
+            continue  # Not even a temporary folder is there, if all of them are read-only.
+
+
+def _shared_memory() -> str:
+    return "/dev/shm"  # noqa: S108 - the folder in it is checked to be this user's alone
 
 
 def private(place: Path) -> bool:

@@ -17,9 +17,14 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class Termination:
-    """Notes the signals by which servers stop their workers, and leaves them to the server's own handlers."""
+    """Notes the signals by which servers stop their workers, and leaves them to the server's own handlers.
 
-    def __init__(self) -> None:
+    Args:
+        on_told: called at each of them, in the handler.
+    """
+
+    def __init__(self, on_told: Callable[[], None]) -> None:
+        self._on_told = on_told
         self._noted = False
         self._before: dict[int, tuple[Any, Callable[[int, FrameType | None], Any]]] = {}
 
@@ -54,6 +59,7 @@ class Termination:
         @functools.wraps(handler)
         def noting(number: int, frame: FrameType | None) -> Any:
             self._noted = True
+            self._on_told()
             return handler(number, frame)
 
         return noting
