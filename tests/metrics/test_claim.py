@@ -16,7 +16,7 @@ import pytest
 
 from belvedere.metrics.port import Claim, Port, claim
 from belvedere.metrics.scrapes import reply
-from tests.metrics.test_port import get, refuses, until
+from tests.metrics.ports import get, refuses, until
 from tests.servers import free_port
 
 HOLDER = """

@@ -1,55 +1,27 @@
-"""Metrics on a port of their own: the same answers as on the service's, from a server that is hard to wear out."""
+"""Metrics on a port of their own: the same answers as on the service's, and a port that is the service's or taken."""
 
 from __future__ import annotations
 
 import asyncio
-import http.client
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 import belvedere
-from belvedere import failures
 from belvedere.metrics.port import Claim, Port
-from belvedere.metrics.port.server import ASK_WITHIN, AT_ONCE, Server
-from belvedere.metrics.scrapes import Scope, reply
 from belvedere.wiring.findings import findings
 from tests.drive import ask, running
-from tests.metrics.conftest import Clock, Observe
+from tests.metrics.conftest import Observe
+from tests.metrics.ports import DEADLINE, Log, get, opened, talk, until
 from tests.metrics.scraping import OPENMETRICS, TEXT
 from tests.servers import free_port
-
-DEADLINE = 10.0
-
-
-def get(port: int, path: str = "/metrics", method: str = "GET", *, host: str = "127.0.0.1", **headers: Any) -> Any:
-    """Ask once, and read the whole answer, which is in `answer.body` then."""
-    connection = http.client.HTTPConnection(host, port, timeout=DEADLINE)
-    try:
-        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-        answer: Any = connection.getresponse()
-        answer.body = answer.read()
-        return answer
-    finally:
-        connection.close()
 
 
 async def got(*args: Any, **headers: Any) -> Any:
     return await asyncio.to_thread(get, *args, **headers)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def port_of(observability: belvedere.Observability) -> Port:
@@ -246,25 +218,6 @@ async def test_without_a_port_none_is_opened(observe: Observe) -> None:
         assert not any(thread.name.startswith("belvedere-port") for thread in threading.enumerate())
 
 
-class Log(list[tuple[str, dict[str, Any]]]):
-    """A structlog logger that keeps what it is given."""
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.append((event, fields))
-
-    warning = info
-
-
-@contextmanager
-def opened(number: int, log: Log | None = None, claim: Claim | None = None) -> Iterator[Port]:
-    port = Port(number, {"/metrics": lambda _: reply(200, b"metrics\n")}, claim or Claim(number), log)
-    try:
-        port.start()
-        yield port
-    finally:
-        port.close()
-
-
 def test_a_port_that_is_taken_is_told_once_and_tried_again() -> None:
     """The warning names port and remedy; once the port is free it is listened on."""
     log = Log()
@@ -326,127 +279,3 @@ def test_a_port_that_the_server_has_bound_already_is_left_alone() -> None:
         assert (port.state, port.reason) == ("failed", "the service itself is to listen there")
         bound.listen()
     port.close()
-
-
-def talk(port: int, *parts: bytes) -> bytes:
-    """Send bytes, and return all that comes back."""
-    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
-        for part in parts:
-            client.sendall(part)
-        got = b""
-        while part := client.recv(65_536):
-            got += part
-        return got
-
-
-@pytest.mark.parametrize(
-    ("asked", "status"),
-    [
-        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
-        (b"GET /metrics HTTP/1.1\r\nA: " + b"x" * 70_000 + b"\r\n\r\n", 431),
-        (
-            b"GET /metrics HTTP/1.1\r\n" + (b"A: " + b"x" * 30_000 + b"\r\n") * 5 + b"\r\n",
-            431,
-        ),
-        (b"GET /metrics HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
-        (b"<script> /metrics HTTP/1.1\r\n\r\n", 501),
-        (b"\x16\x03\x01\x02\x00 x x x\r\n\r\n", 400),
-        (b"GET /metrics HTTP/9.1\r\n\r\n", 505),
-        (b"POST /metrics HTTP/1.1\r\nContent-Length: 50000\r\n\r\n" + b"x" * 50_000, 405),
-        (b"GET /metrics HTTP/1.0\r\n\r\n", 200),
-    ],
-)
-def test_requests_that_are_none(asked: bytes, status: int, capfd: pytest.CaptureFixture[str]) -> None:
-    """They are answered in plain words that repeat nothing, and written to no stream."""
-    with opened(0) as port:
-        answer = talk(port.number, asked)
-    phrase = HTTPStatus(status).phrase.encode()
-    assert answer.startswith(b"HTTP/1.1 %d %b\r\n" % (status, phrase))
-    assert b"script" not in answer
-    assert answer.partition(b"\r\n\r\n")[2] == (b"metrics\n" if status == 200 else phrase + b"\n")
-    assert capfd.readouterr() == ("", "")
-    assert failures.counts == {}
-
-
-def test_clients_that_leave(capfd: pytest.CaptureFixture[str]) -> None:
-    """At any moment, and the next one is answered."""
-    with opened(0) as port:
-        for sent in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\n\r\n"):
-            with socket.create_connection(("127.0.0.1", port.number)) as client:
-                client.sendall(sent)
-        assert get(port.number).status == 200
-    assert capfd.readouterr() == ("", "")
-    assert failures.counts == {}
-
-
-def test_clients_that_ask_for_nothing_keep_nobody_from_scraping() -> None:
-    """However many connections are open and silent, a scrape is answered at once, by few threads."""
-    with opened(0) as port:
-        silent = [socket.create_connection(("127.0.0.1", port.number)) for _ in range(5 * AT_ONCE)]
-        began = time.monotonic()
-        assert get(port.number).status == 200
-        assert time.monotonic() - began < ASK_WITHIN / 2
-        until(lambda: sum(thread.name == "belvedere-port-request" for thread in threading.enumerate()) <= AT_ONCE)
-        for client in silent:
-            client.close()
-
-
-def test_when_all_are_answered_another_is_told_to_come_back() -> None:
-    """A ninth scrape at the same time gets 503."""
-    entered, leave = threading.Semaphore(0), threading.Event()
-
-    def slow(scope: Scope) -> Any:
-        entered.release()
-        leave.wait(DEADLINE)
-        return reply(200, b"slow\n")
-
-    port = Port(0, {"/slow": slow}, Claim(0))
-    port.start()
-    try:
-        scrapers = [threading.Thread(target=get, args=(port.number, "/slow")) for _ in range(AT_ONCE)]
-        for scraper in scrapers:
-            scraper.start()
-        for _ in scrapers:
-            assert entered.acquire(timeout=DEADLINE)
-        with socket.create_connection(("127.0.0.1", port.number), timeout=DEADLINE) as client:
-            assert client.recv(1000).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-        leave.set()
-        for scraper in scrapers:
-            scraper.join(DEADLINE)
-        assert get(port.number, "/slow").status == 200
-    finally:
-        leave.set()
-        port.close()
-
-
-def test_a_client_that_asks_too_slowly_is_cut_off(clock: Clock) -> None:
-    """After so many seconds for its request, whatever it sends now and then."""
-    server = Server(socket.create_server(("127.0.0.1", 0)), {}, clock)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) as client:
-            client.sendall(b"GET /metrics HTTP/1.1\r\n")
-            until(lambda: len(server._open) == 1)
-            clock.seconds += ASK_WITHIN + 0.1
-            assert client.recv(1000) == b""
-        until(lambda: not server._open)
-    finally:
-        server.close()
-        thread.join(DEADLINE)
-
-
-def test_a_handler_that_fails_is_a_500() -> None:
-    """It is counted as a failure of ours, and its text is not shown."""
-
-    def broken(scope: Scope) -> Any:
-        raise ValueError("password=hunter2")
-
-    port = Port(0, {"/metrics": broken}, Claim(0))
-    port.start()
-    try:
-        answer = get(port.number)
-        assert (answer.status, answer.body) == (500, b"Internal Server Error\n")
-    finally:
-        port.close()
-    assert failures.counts == {"metrics": 1}

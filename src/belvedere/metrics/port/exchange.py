@@ -49,6 +49,9 @@ class Exchange(BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Answer the request that has been read, whatever its method."""
         self.server.asked(self.connection)
+        if self.rfile.ambiguous or self.headers.defects:  # type: ignore[attr-defined]
+            self.reply(phrase(HTTPStatus.BAD_REQUEST))
+            return
         try:
             # Proxies ask for a whole URL.
             path = unquote(urlsplit(self.path).path)
@@ -107,11 +110,17 @@ class Exchange(BaseHTTPRequestHandler):
 
 
 class _Bounded:
-    """Reads lines until the headers are longer than they may be."""
+    """Reads lines until the headers are longer than they may be.
+
+    `ambiguous` says whether one of them is read in another way here than by a proxy that passed it on: the standard
+    library ends a header at a carriage return by itself, and continues it on a line that begins with a space. Who is
+    behind a proxy could so make up an address that is allowed (RFC 9112, sections 2.2 and 5.2).
+    """
 
     def __init__(self, file: Any) -> None:
         self._file = file
         self._left = HEAD
+        self.ambiguous = False
 
     def readline(self, size: int = -1) -> bytes:
         line: bytes = self._file.readline(size)
@@ -119,6 +128,8 @@ class _Bounded:
         if self._left < 0:
             # What the standard library answers by 431.
             raise http.client.LineTooLong("header")
+        if b"\r" in line.removesuffix(b"\n").removesuffix(b"\r") or b"\0" in line or line[:1] in {b" ", b"\t"}:
+            self.ambiguous = True
         return line
 
     def close(self) -> None:
