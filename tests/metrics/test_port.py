@@ -15,7 +15,7 @@ from belvedere.metrics.port import Claim, Port
 from belvedere.wiring.findings import findings
 from tests.drive import ask, running
 from tests.metrics.conftest import Observe
-from tests.metrics.ports import DEADLINE, Log, get, opened, talk, until
+from tests.metrics.ports import DEADLINE, Log, get, opened, refuses, talk, until
 from tests.metrics.scraping import OPENMETRICS, TEXT
 from tests.servers import free_port
 
@@ -28,11 +28,6 @@ def port_of(observability: belvedere.Observability) -> Port:
     assert observability._metrics is not None
     assert observability._metrics.port is not None
     return observability._metrics.port
-
-
-def refuses(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) != 0
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

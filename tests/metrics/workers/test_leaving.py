@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import signal
+import threading
+import time
 from pathlib import Path
 
+import prometheus_client
 from fastapi import FastAPI
 from prometheus_client import values
 
+from belvedere.metrics.workers import workers
 from tests.drive import running
 from tests.metrics.workers.processes import Inside, Service
 
@@ -88,4 +92,33 @@ def test_a_scrape_that_outlasts_its_worker_shows_no_restart(service: Service) ->
     one, two = service.worker(), service.worker()
     one(_order, 3)
     assert one(_stops) == (200, 503)
+    assert list(two.samples("http_requests_total").values()) == [3]
+
+
+def _hang_and_leave(inside: Inside) -> float:
+    """Return how long leaving takes while a gauge's function that does not return is asked."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow() -> float:
+        asked.set()
+        go_on.wait(30.0)
+        return 1.0
+
+    prometheus_client.Gauge("slow", "Slow.").set_function(slow)
+    beat = threading.Thread(target=workers.publish)
+    beat.start()
+    asked.wait(30.0)
+    began = time.monotonic()
+    inside.obs.remove()
+    took = time.monotonic() - began
+    go_on.set()
+    beat.join(30.0)
+    return took
+
+
+def test_a_function_that_hangs_keeps_no_worker_from_leaving(service: Service) -> None:
+    """Its gauge is late; the worker, whose event loop would wait, leaves at once."""
+    one, two = service.worker(), service.worker()
+    one(_order, 3)
+    assert one(_hang_and_leave) < 5.0
     assert list(two.samples("http_requests_total").values()) == [3]

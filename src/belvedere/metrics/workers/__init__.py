@@ -87,6 +87,7 @@ class Workers:
         member = self._here()
         if member is None:
             return None
+        member.ask()
         with self._lock:
             return member.families(application) if application.owner in member.owners else None
 
@@ -94,6 +95,7 @@ class Workers:
         """Tell the other workers what does not tell itself by being counted."""
         member = self._here()
         if member is not None:
+            member.ask()
             with self._lock:
                 member.publish()
 

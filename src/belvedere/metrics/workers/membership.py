@@ -108,11 +108,16 @@ class Membership:
                     home.leave_behind(family)
             _settle(application, None)
 
+    def ask(self) -> None:
+        """Bring gauges up to date that take their value from a function.
+
+        By any number of threads: such a function may take as long as it likes, and keeps nobody from leaving.
+        """
+        values.functions(self._collectors())
+
     def publish(self) -> None:
         """Tell siblings all that does not tell itself by being counted."""
-        found = {collector for registry in self._registries() for collector in collectors(registry)}
-        values.functions(found)
-        self._mirrors.update(found)
+        self._mirrors.update(self._collectors())
         try:
             self._placing.flush()
             for owner, application in list(self._applications.items()):
@@ -173,8 +178,14 @@ class Membership:
             _settle(application, None)
         self._applications.clear()
 
-    def _registries(self) -> list[Any]:
-        return [registry for application in self._applications.values() for registry in application.registries]
+    def _collectors(self) -> set[Any]:
+        served = list(self._applications.values())
+        return {
+            collector
+            for application in served
+            for registry in application.registries
+            for collector in collectors(registry)
+        }
 
     def _publish_exemplars(self) -> None:
         exemplars = self._placing.exemplars_now()
