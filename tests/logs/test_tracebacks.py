@@ -120,3 +120,15 @@ def test_an_exception_that_cannot_be_shown() -> None:
             raise OSError
 
     assert "BrokenError" in formatted(BrokenError())
+
+
+def test_equal_code_of_two_files_is_told_apart() -> None:
+    """A function that was copied raises in its own file and line, though Python holds both for equal code."""
+    for file, source in [
+        ("orders.py", "lambda: 1 / 0"),
+        ("stock.py", "lambda: 1 / 0"),
+        ("stock.py", "lambda: (1\n/ 0)"),
+    ]:
+        with pytest.raises(ZeroDivisionError) as raised:
+            eval(compile(source, file, "eval"))()  # noqa: S307 - ours
+        assert formatted(raised.value) == "".join(traceback.format_exception(raised.value)).rstrip("\n")

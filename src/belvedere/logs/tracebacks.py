@@ -56,9 +56,13 @@ def _identity(error: BaseException) -> Iterator[Any]:
         yield tuple(map(str, getattr(one, "__notes__", ())))
         frame = one.__traceback__
         while frame is not None:
-            # The code itself, not where it lies: what has its address may be another by then.
-            yield frame.tb_frame.f_code
+            # The code itself, not where it lies: what has its address may be another by then. Code of two files, or of
+            # two versions of one, is equal if only it does the same.
+            code = frame.tb_frame.f_code
+            yield code
+            yield code.co_filename
             yield frame.tb_lasti
+            yield frame.tb_lineno
             frame = frame.tb_next
         yield one.__cause__ is not None
         yield one.__suppress_context__
