@@ -54,13 +54,16 @@ def test_each_fault_is_told() -> None:
     assert [name for name, case in cases.items() if not faults(*case)] == []
 
 
-def test_lines_of_a_worker_that_was_killed_may_be_missing_and_its_counts_not() -> None:
-    """What was answered shortly before a kill needs no line; it is counted all the same."""
-    killed = Ledger(entries={"a": READ}, kills={1: 0.5})
+def test_lines_of_a_worker_that_was_killed_may_be_missing_and_its_counts_but_for_the_last_may_not() -> None:
+    """What was answered shortly before a kill needs no line; of it, the last answer alone need not be counted."""
+    before = Entry("/orders/{number}", "GET", "answered", 200, 1, -0.02)
+    killed = Ledger(entries={"a": READ, "b": before}, kills={1: 0.05})
+    assert faults(killed, [], counted(2)) == []
     assert faults(killed, [], counted(1)) == []
     assert faults(killed, [], counted(0)) != []
     late = Ledger(entries={"a": READ}, kills={1: 5.0})
     assert faults(late, [], counted(1)) != []
+    assert faults(late, LINES, counted(0)) != []
 
 
 def test_a_count_that_goes_back_is_told() -> None:
