@@ -110,7 +110,7 @@ class Workers:
         member = self._here()
         if member is not None and not self._running:
             # Not here: the thread that the signal interrupts may hold the lock.
-            threading.Thread(target=self._end, args=(member,), name="belvedere-leave").start()
+            threading.Thread(target=lambda: self._end(member, removed=False), name="belvedere-leave").start()
 
     def _here(self) -> Membership | None:
         member = self.membership
