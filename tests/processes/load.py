@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
-DEADLINE = 240.0
+DEADLINE = 900.0
+"""Seconds for all requests of a load; tests have their own, shorter ones."""
 
 
 class Load:

@@ -121,6 +121,8 @@ async def cart(number: int):
 """
 
 
+RECYCLED = int(os.environ.get("BELVEDERE_RECYCLED", "2000"))
+
 READ_ONLY = "for f in /tmp /var/tmp $PWD; do mount --bind $f $f; mount -o remount,bind,ro $f; done"
 """Leaves no other place, as /tmp is the next."""
 
@@ -335,12 +337,13 @@ def _scrape_some(process: Process, seen: list[float]) -> None:
         connection.close()
 
 
+@pytest.mark.timeout(60 if RECYCLED <= 2000 else 900)
 def test_recycled_workers_lose_nothing(tmp_path: Path) -> None:
     """gunicorn replaces each worker after 200 requests: the sum is what was answered, and the folder does not grow.
 
     `BELVEDERE_RECYCLED=50000` makes it as many requests; 2,000 otherwise.
     """
-    requests = int(os.environ.get("BELVEDERE_RECYCLED", "2000"))
+    requests = RECYCLED
     options = ("--max-requests", "200")
     with launch("gunicorn", tmp_path, SHOP, *options, workers=2, app="shop:both") as process:
         started(process, 2)
