@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import multiprocessing
 import os
 import signal
 import sys
@@ -11,11 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from belvedere.health.handlers import Handler
-
-
-def supervised() -> bool:
-    """Whether this is a worker of uvicorn, granian or gunicorn, whose supervisors send it signals."""
-    return multiprocessing.parent_process() is not None or "gunicorn.arbiter" in sys.modules
 
 
 def reloads() -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from belvedere.asgi.server import one_of_several
 from belvedere.health import servers
 from belvedere.health.handlers import Handler, hold
 
@@ -46,7 +47,7 @@ class Termination:
         self,
         later: Later = lambda loop, seconds, call: loop.call_later(seconds, call),
         clock: Callable[[], float] = time.monotonic,
-        supervised: Callable[[], bool] = servers.supervised,
+        supervised: Callable[[], bool] = one_of_several,
     ) -> None:
         self.drains: WeakSet[Drain] = WeakSet()
         self._later = later

@@ -7,6 +7,7 @@ import sys
 from types import FrameType
 from typing import Any, Final
 
+from belvedere.asgi.server import one_of_several
 from belvedere.conventions import OWN_LOGGER, Event
 from belvedere.logs import output
 from belvedere.logs.servers import mark_written, written
@@ -50,7 +51,7 @@ class StandIn:
         self._ours: StandardError | None = None
 
     def take(self) -> None:
-        if sys.stderr is sys.__stderr__ and sys.stderr is not None and _is_worker():
+        if sys.stderr is sys.__stderr__ and sys.stderr is not None and one_of_several():
             self._ours = StandardError(sys.stderr)
             sys.stderr = self._ours
 
@@ -58,10 +59,6 @@ class StandIn:
         if self._ours is not None and sys.stderr is self._ours:
             sys.stderr = self._ours.stands_for
         self._ours = None
-
-
-def _is_worker() -> bool:
-    return multiprocessing.parent_process() is not None or "gunicorn.arbiter" in sys.modules
 
 
 def _prints(frame: FrameType | None) -> bool:
