@@ -84,3 +84,8 @@ async def get(health: Health, path: str, method: str = "GET") -> httpx.Response:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://shop.test") as client:
         return await client.request(method, path)
+
+
+async def checks(health: Health) -> Any:
+    """Return what readiness says of each check."""
+    return (await get(health, "/readyz")).json()["checks"]
