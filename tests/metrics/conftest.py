@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
 import belvedere
@@ -52,3 +53,11 @@ def observe(clock: Clock) -> Iterator[Observe]:
             return made
 
         yield observe
+
+
+@pytest.fixture
+def app(observe: Observe) -> FastAPI:
+    """An observed application without routes."""
+    app = FastAPI()
+    observe(app)
+    return app

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -14,6 +15,7 @@ from tests.drive import Answer, ask
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 ASKS_OPENMETRICS = b"application/openmetrics-text;version=1.0.0"
+BOTH = pytest.mark.parametrize("accept", [None, ASKS_OPENMETRICS], ids=["text", "openmetrics"])
 
 
 @dataclass

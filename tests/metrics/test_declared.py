@@ -15,13 +15,6 @@ from tests.metrics.conftest import Observe
 from tests.metrics.scraping import ASKS_OPENMETRICS, scrape
 
 
-@pytest.fixture
-def app(observe: Observe) -> FastAPI:
-    app = FastAPI()
-    observe(app)
-    return app
-
-
 async def test_declared_metrics_are_served(app: FastAPI) -> None:
     """A counter, a gauge and a histogram appear with type, help, labels and values."""
     belvedere.counter("shop_orders_total", "Orders placed.", ["channel"]).labels("web").inc(2)
