@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from fastapi import FastAPI, HTTPException
 
 from belvedere.asgi import Attachment, Plan
 from belvedere.problems import Problems
 from belvedere.settings import Settings
 
 ID = "test-1"
+INTERNAL = {"error": "internal_server_error", "message": "An unexpected error occurred", "request_id": ID}
 
 
 class Line(NamedTuple):
@@ -56,3 +58,32 @@ async def ask(app: Any, path: str, method: str = "GET", **arguments: Any) -> htt
     headers = {"X-Request-ID": ID, **arguments.pop("headers", {})}
     async with httpx.AsyncClient(transport=transport, base_url="http://shop.test") as client:
         return await client.request(method, path, headers=headers, **arguments)
+
+
+@pytest.fixture(params=[False, True], ids=["production", "debug"])
+def app(request: pytest.FixtureRequest) -> FastAPI:
+    """The same routes at the top and in a mounted application, in debug mode and not."""
+    app = FastAPI(debug=request.param)
+    mounted = FastAPI(debug=request.param)
+    for routes in (app, mounted):
+
+        @routes.get("/broken")
+        async def broken() -> None:
+            raise RuntimeError("password=hunter2")
+
+        @routes.get("/forbidden")
+        async def forbidden() -> None:
+            raise HTTPException(403)
+
+    app.mount("/mounted", mounted)
+    return app
+
+
+def raising(error: Exception) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/")
+    async def root() -> None:
+        raise error
+
+    return app
