@@ -1,9 +1,10 @@
-"""A clock that only moves when told, a logger that remembers, and a health made of both."""
+"""A clock and a wait that only move when told, a logger that remembers, and what is made of them."""
 
 from __future__ import annotations
 
+import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from belvedere.health import Health
+from belvedere.health.termination import Termination
 from belvedere.settings import Settings
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 250000, UTC)
@@ -89,3 +91,39 @@ async def get(health: Health, path: str, method: str = "GET") -> httpx.Response:
 async def checks(health: Health) -> Any:
     """Return what readiness says of each check."""
     return (await get(health, "/readyz")).json()["checks"]
+
+
+class Waits(list[tuple[float, Callable[[], None]]]):
+    """Stands for the loop's `call_later`: keeps what is to be called, and after how long."""
+
+    def __call__(self, loop: Any, seconds: float, call: Callable[[], None]) -> Waits:
+        self.append((seconds, call))
+        return self
+
+    def cancel(self) -> None:
+        """Nothing: the tests call what they want called."""
+
+    def over(self) -> None:
+        """Call what waits, as if its time had come."""
+        for _, call in list(self):
+            call()
+
+
+@pytest.fixture
+def waits() -> Waits:
+    return Waits()
+
+
+@pytest.fixture
+def process(waits: Waits, clock: Clock) -> Termination:
+    return Termination(waits, clock, lambda: False)
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """The test leaves the signals' handlers as they were."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
