@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -29,22 +30,60 @@ class VariantError(RuntimeError):
     """A row's process did not start, or ended early; the text is its last words."""
 
 
-class Child:
-    """One process of `python -m MODULE ARGUMENTS DESCRIPTOR`, which answers on the descriptor in lines of JSON.
+def python_path() -> str:
+    """Return the PYTHONPATH of children: this repository, then what this process has."""
+    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
-    Its standard output is a pipe with a reader that counts lines, as a container's log collector would read it.
-    """
+
+class CountedProcess(ABC):
+    """A process whose standard output is a pipe with a reader that counts lines, as a log collector would read it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.lines = 0
+        self._reader = threading.Thread(target=self._drain, daemon=True)
+        self._reader.start()
+
+    def _drain(self) -> None:
+        assert self.process.stdout is not None
+        descriptor = self.process.stdout.fileno()
+        while chunk := os.read(descriptor, 65536):
+            self.lines += chunk.count(b"\n")
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Have it end, and wait until it has."""
+
+    def ended(self, seconds: float) -> None:
+        """Wait until it has ended and its output is read; kill it after so many seconds."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(5)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+
+class Child(CountedProcess):
+    """One process of `python -m MODULE ARGUMENTS DESCRIPTOR`, which answers on the descriptor in lines of JSON."""
 
     def __init__(self, module: str, *arguments: str, cpu: int | None = None) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by stop()
         self._answers, writing = os.pipe()
         self._buffer = b""
-        self.lines = 0
-        environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": self._path()}
+        environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": python_path()}
         command = [sys.executable, "-m", module, *arguments, str(writing)]
         if cpu is not None:
             environment["BENCHMARK_CPU"] = str(cpu)
-        self.process = subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=ROOT,
             env=environment,
@@ -54,18 +93,7 @@ class Child:
             stderr=self._errors,
         )
         os.close(writing)
-        self._reader = threading.Thread(target=self._drain, daemon=True)
-        self._reader.start()
-
-    @staticmethod
-    def _path() -> str:
-        return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-
-    def _drain(self) -> None:
-        assert self.process.stdout is not None
-        descriptor = self.process.stdout.fileno()
-        while chunk := os.read(descriptor, 65536):
-            self.lines += chunk.count(b"\n")
+        super().__init__(process)
 
     def ask(self, line: str) -> None:
         """Write one line to the child's standard input."""
@@ -100,12 +128,6 @@ class Child:
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-
     def stop(self) -> None:
         """Close its input, which ends it; kill it if it does not."""
         assert self.process.stdin is not None
@@ -113,13 +135,6 @@ class Child:
             self.process.stdin.close()
         except BrokenPipeError:
             pass
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._reader.join(5)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self.ended(10)
         self._errors.close()
         os.close(self._answers)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.children import Child, VariantError
 from benchmarks.machine import available_cpus
+from benchmarks.rate import Rate
 from benchmarks.variants import BARE, Variant
 
 Say = Callable[[str], None]
@@ -23,19 +24,11 @@ class SocketPlan:
     connections: int = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Half:
-    """What a server answered in one half of a pair: requests per second, and per second of its CPU time."""
-
-    per_second: float
-    per_cpu_second: float
-
-
 @dataclass(slots=True)
 class Share:
     """The halves by pair: bare, then the row; or why it was not measured."""
 
-    pairs: list[tuple[Half, Half]] = field(default_factory=list)
+    pairs: list[tuple[Rate, Rate]] = field(default_factory=list)
     refused: str = ""
 
     @property
@@ -58,15 +51,14 @@ class Load:
         self.plan = plan
         self.child = Child("benchmarks.load", cpu=cpu)
 
-    def half(self, server: Child, port: int) -> Half:
+    def half(self, server: Child, port: int) -> Rate:
         """Load the server once."""
         before = server.cpu_seconds()
         self.child.ask(f"{port} {self.plan.seconds} {self.plan.connections}")
         answer = self.child.answer()
         if answer["failed"]:
             raise VariantError(f"{answer['failed']:.0f} answers were not 200")
-        spent = server.cpu_seconds() - before
-        return Half(answer["per_second"], answer["completed"] / spent if spent else 0.0)
+        return Rate.of(answer["per_second"], answer["completed"], server.cpu_seconds() - before)
 
 
 def measure(variants: Iterable[Variant], plan: SocketPlan, say: Say) -> dict[str, Share]:

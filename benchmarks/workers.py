@@ -12,18 +12,16 @@ import shutil
 import statistics
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from benchmarks.application import HEADERS, PREFIX
-from benchmarks.children import DEADLINE, ROOT, Child, VariantError
+from benchmarks.children import DEADLINE, ROOT, Child, CountedProcess, VariantError, python_path
+from benchmarks.rate import Rate
 from benchmarks.server import free_port
 
 Say = Callable[[str], None]
@@ -57,14 +55,6 @@ class WorkersPlan:
     connections: int = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """What the workers of a row answered in a round: per second, and per second of their CPU time."""
-
-    per_second: float
-    per_cpu_second: float
-
-
 @dataclass(slots=True)
 class Rates:
     """Each row's rates, by round."""
@@ -88,30 +78,22 @@ class Rates:
         )
 
 
-class Service:
-    """The supervisor of one row and its workers; their standard output has a reader that counts lines."""
+class Service(CountedProcess):
+    """The supervisor of one row and its workers, which write to the same standard output."""
 
     def __init__(self, row: Row, workers: int) -> None:
         self.row = row
         self.port = free_port()
-        self.lines = 0
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         command = [sys.executable, "-m", "uvicorn", "benchmarks.served:app", "--port", str(self.port)]
-        self.process = subprocess.Popen(
+        process = subprocess.Popen(
             [*command, "--workers", str(workers), *row.options],
             cwd=ROOT,
-            env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": path, "BENCHMARK_BUILD": row.build},
+            env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": python_path(), "BENCHMARK_BUILD": row.build},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        self._reader = threading.Thread(target=self._drain, daemon=True)
-        self._reader.start()
-
-    def _drain(self) -> None:
-        assert self.process.stdout is not None
-        while chunk := os.read(self.process.stdout.fileno(), 65536):
-            self.lines += chunk.count(b"\n")
+        super().__init__(process)
 
     def wait(self) -> None:
         """Wait until it answers."""
@@ -135,19 +117,10 @@ class Service:
         except OSError:
             return 0.0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def stop(self) -> None:
+        """Terminate it; kill it if it does not end."""
         self.process.terminate()
-        try:
-            self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._reader.join(5)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self.ended(15)
 
 
 def measure(plan: WorkersPlan, say: Say) -> Rates:
@@ -169,7 +142,7 @@ def measure(plan: WorkersPlan, say: Say) -> Rates:
                 before = service.cpu_seconds()
                 per_second, completed = load(service.port, plan.seconds, plan.connections)
                 spent = service.cpu_seconds() - before
-                rates.rounds[service.row.name].append(Rate(per_second, completed / spent if spent else 0.0))
+                rates.rounds[service.row.name].append(Rate.of(per_second, completed, spent))
                 answered[service.row.name] += completed
     for service in services:
         if service.row.logs != (service.lines >= answered[service.row.name]):
