@@ -1,0 +1,184 @@
+"""A shop that several workers serve: its source, a connection to each, and the folders that they make."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from tests.processes.launch import DEADLINE, Process, wait_for
+
+SHM = Path("/dev/shm")  # noqa: S108 - where the files of workers lie
+PLACE = SHM / f"belvedere-{os.geteuid()}"
+
+
+SHOP = """
+import os, signal, threading
+import belvedere, prometheus_client
+from fastapi import FastAPI
+from prometheus_client.core import GaugeMetricFamily
+
+early = prometheus_client.Counter("early", "Made before.", ["x"])
+early.labels("import").inc(2)
+app = FastAPI(title="Shop")
+back = FastAPI(title="Back")
+belvedere.observe(app)
+belvedere.observe(back)
+
+reads = 0
+
+async def count_open():
+    global reads
+    reads += 1
+    return 40 + 2
+
+belvedere.gauge("tasks_open", "Asked.", read=count_open)
+for combine in ("sum", "max", "min", "latest"):
+    belvedere.gauge(f"g_{combine}", "A gauge.", combine=combine)
+each = prometheus_client.Gauge("g_each", "One for each.", multiprocess_mode="all")
+of_pid = belvedere.gauge("g_of_pid", "Series that one worker alone has.", ["worker"])
+summary = prometheus_client.Summary("s_bytes", "A summary.")
+histogram = belvedere.histogram("h_seconds", "A histogram.", buckets=[0.1, 1.0])
+prometheus_client.Info("build", "Of this build.").info({"version": "7"})
+prometheus_client.Enum("state", "Of the service.", states=["up", "down"]).state("up")
+
+class Custom:
+    def collect(self):
+        yield GaugeMetricFamily("custom_things", "Somebody else's.", value=11)
+
+prometheus_client.REGISTRY.register(Custom())
+
+class Part:
+    def install(self, host):
+        self.calls = host.metric("counter", "part_calls_total", "Of a part.")
+    def uninstall(self):
+        pass
+
+part = Part()
+app.state.belvedere.add(part)
+
+@app.get("/pid")
+async def pid():
+    return os.getpid()
+
+@app.get("/worker")
+async def worker():
+    return os.getpid()
+
+@app.get("/reads")
+async def asked():
+    return reads
+
+@app.get("/count/{number}")
+async def count(number: float):
+    early.labels("request").inc()
+    for combine in ("sum", "max", "min", "latest"):
+        belvedere.gauge(f"g_{combine}", "A gauge.", combine=combine).set(number)
+    each.set(number)
+    of_pid.labels(os.getpid()).set(1)
+    summary.observe(number)
+    histogram.observe(number)
+    part.calls.inc()
+    return number
+
+@app.get("/late")
+async def late():
+    prometheus_client.Counter("late", "Made by one worker.").inc(3)
+    belvedere.counter("declared_late_total", "Declared by one worker.").inc(4)
+
+@app.get("/fork")
+async def fork():
+    child = os.fork()
+    if not child:
+        belvedere.counter("declared_late_total", "Declared by one worker.").inc(1000)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        threading.Event().wait(30)
+        os._exit(0)
+    return child
+
+async def both(scope, receive, send):
+    # Two applications side by side; the second one hears of no lifespan.
+    if scope["type"] == "http" and scope["path"].startswith("/back/"):
+        return await back({**scope, "path": scope["path"][5:], "raw_path": scope["raw_path"][5:]}, receive, send)
+    await app(scope, receive, send)
+
+@back.get("/carts/{number}")
+async def cart(number: int):
+    return number
+"""
+
+
+class Connection:
+    """One connection, and so one worker."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        self.pid = int(self.get("/pid"))
+
+    def get(self, path: str, **headers: str) -> str:
+        self._connection.request("GET", path, headers=headers)
+        response = self._connection.getresponse()
+        text = response.read().decode()
+        assert response.status == 200, text
+        return text
+
+    def samples(self, *names: str, path: str = "/metrics") -> dict[str, float]:
+        """Return samples of one scrape: name and labels to value."""
+        found: dict[str, float] = {}
+        for family in parse_text(self.get(path)):
+            for sample in family.samples:
+                if not names or sample.name in names:
+                    labels = ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))
+                    text = f"{sample.name}{{{labels}}}" if labels else sample.name
+                    assert text not in found, f"{text} is there twice"
+                    found[text] = sample.value
+        return found
+
+    def requests(self, path: str = "/metrics") -> float:
+        """Return how many requests the whole service has counted."""
+        return sum(self.samples("http_requests_total", path=path).values())
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def connected(process: Process, workers: int) -> Iterator[list[Connection]]:
+    """Have a connection to each of so many workers."""
+    found: dict[int, Connection] = {}
+    made: list[Connection] = []
+
+    def all_found() -> bool:
+        # Kept open meanwhile: a server prefers workers that have little to do.
+        made.append(Connection(process.port))
+        found.setdefault(made[-1].pid, made[-1])
+        return len(found) >= workers
+
+    try:
+        wait_for(all_found, process)
+        yield list(found.values())
+    finally:
+        for connection in made:
+            connection.close()
+
+
+def started(process: Process, workers: int) -> None:
+    """Wait until so many workers have started, from the beginning on."""
+    wait_for(lambda: process.stdout.count('"application_started"') >= workers, process)
+
+
+def left(process: Process) -> list[Path]:
+    """Return the folders that a service has made."""
+    return list(PLACE.glob(f"{process.pid}-*")) if PLACE.exists() else []
+
+
+def end_by_force(worker: int, process: Process) -> None:
+    """End a worker by kill -9, and wait until it has."""
+    os.kill(worker, signal.SIGKILL)
+    stat = Path(f"/proc/{worker}/stat")
+    wait_for(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z", process)
