@@ -7,11 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from belvedere.asgi.server import one_of_several
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - not on Windows, where the first to listen wins
-    fcntl = None  # type: ignore[assignment]
+from belvedere.metrics.workers.locking import fcntl
 
 _held: set[Path] = set()
 """What this process holds: another application of its own finds the port taken, not the claim."""

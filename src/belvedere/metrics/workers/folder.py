@@ -5,7 +5,6 @@ All that changes it, and each scrape, holds one lock: a scrape never sees a work
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from belvedere import failures
 from belvedere.conventions import OVERFLOW
 from belvedere.metrics.workers import records
+from belvedere.metrics.workers.locking import fcntl
 from belvedere.metrics.workers.records import FamilyKey
 from belvedere.metrics.workers.segment import Record
 from belvedere.metrics.workers.service import parent_of, private

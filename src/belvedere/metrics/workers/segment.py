@@ -7,7 +7,6 @@ leaves them as they were. A lock on the file is the sign of life: the kernel tak
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import mmap
 import os
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+
+from belvedere.metrics.workers.locking import fcntl
 
 CHUNK: Final = 1 << 16
 """Bytes that a file grows by: 8,192 values; a multiple of every page size there is."""

@@ -63,7 +63,12 @@ def parent_of(folder: str) -> Parent | None:
 
 
 def places() -> Iterator[Path]:
-    """Yield the folders that may hold those of services, the fastest first; only this user can look into them."""
+    """Yield the folders that may hold those of services, the fastest first; only this user can look into them.
+
+    None on Windows, where no lock ends with its process: nobody could tell the living from the dead.
+    """
+    if not hasattr(os, "geteuid"):
+        return
     for base in (_shared_memory, tempfile.gettempdir):
         try:
             place = Path(base()) / f"belvedere-{os.geteuid()}"

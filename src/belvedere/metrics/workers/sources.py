@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 from array import array
@@ -12,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from belvedere.metrics.workers.locking import fcntl
 from belvedere.metrics.workers.segment import VALUE, Record, lines, parse
 
 Exemplars = list[tuple[int, dict[str, str], float, float]]

@@ -1,0 +1,10 @@
+"""Locks on files that end with their process: flock(2), where the system has it."""
+
+from __future__ import annotations
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nobody finds a place to meet
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["fcntl"]
