@@ -124,7 +124,7 @@ async def test_a_scrape_is_rendered_in_a_thread_of_its_own(observe: Observe) -> 
     observability._metrics._scrapes._render = render  # type: ignore[union-attr]
     answer = await ask(app, "GET", "/metrics")
     assert answer.body == b"text"
-    assert threads == ["belvedere-scrape_0"]
+    assert threads == ["belvedere-scrape"]
 
 
 async def test_concurrent_scrapes_each_get_all_of_it(observe: Observe) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+from belvedere.metrics.aside import Aside
 from belvedere.metrics.scrapes import Scrapes
 
 
@@ -21,20 +21,20 @@ class MetricsEndpoint:
     def __init__(self, scrapes: Scrapes, prepare: Callable[[], Awaitable[None]]) -> None:
         self._scrapes = scrapes
         self._prepare = prepare
-        self._thread = ThreadPoolExecutor(1, "belvedere-scrape")
+        self._thread = Aside("belvedere-scrape")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         reply = self._scrapes.refusal(scope)
         if reply is None:
             await self._prepare()
-            reply = await asyncio.get_running_loop().run_in_executor(self._thread, self._scrapes.answer, scope)
+            reply = await self._thread.run(partial(self._scrapes.answer, scope))
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
     async def in_thread(self, call: Callable[[], None]) -> None:
         """Run something where scrapes are rendered, between two of them."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        await self._thread.run(call)
 
     def close(self) -> None:
         """Let the thread go."""
-        self._thread.shutdown(wait=False)
+        self._thread.close()
