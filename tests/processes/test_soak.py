@@ -13,4 +13,4 @@ def test_everything_adds_up(tmp_path: Path) -> None:
     result = soak(tmp_path, 30)
     assert result.faults == [], result.text()
     assert result.kills >= 3
-    assert result.requests > 1000
+    assert result.requests > 300  # a machine that measures coverage of all processes at the same time did 900

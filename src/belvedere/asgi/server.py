@@ -17,6 +17,11 @@ def one_of_several() -> bool:
     return multiprocessing.parent_process() is not None or "gunicorn.arbiter" in sys.modules
 
 
+def stops_without_a_signal() -> bool:
+    """Return whether the server around this process tells it to stop by other means than a signal: hypercorn does."""
+    return "hypercorn.asyncio.run" in sys.modules
+
+
 def port_to_come() -> int | None:
     """Return the port that the server is to listen on once the lifespan has begun, where that can be known.
 
