@@ -36,6 +36,35 @@ async def test_lines_of_one_turn_are_written_together(pipe: Pipe, writer: Writer
     assert pipe.read() == b"3\n"
 
 
+async def test_a_thread_writes_while_the_loop_finds_out_what_stdout_is(
+    pipe: Pipe, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first lines of both are written: neither finds a stdout that is half known."""
+    finding, go_on = threading.Event(), threading.Event()
+    find = Stdout._find
+
+    def slowly(found: Stdout, stream: Any) -> Any:
+        finding.set()
+        go_on.wait(30)
+        return find(found, stream)
+
+    monkeypatch.setattr(Stdout, "_find", slowly)
+
+    def thread() -> None:
+        finding.wait(30)
+        writer.write(b"thread\n")
+
+    other = threading.Thread(target=thread)
+    other.start()
+    # Long enough for a thread that does not wait for the loop; one that does is let go by the timer.
+    threading.Timer(0.3, go_on.set).start()
+    writer.write(b"loop\n")
+    await turn()
+    other.join(30)
+    assert sorted(pipe.read().splitlines()) == [b"loop", b"thread"]
+    assert writer.dropped == 0
+
+
 async def test_a_long_turn_is_written_as_it_grows(pipe: Pipe, writer: Writer) -> None:
     """16 KiB do not wait for the end of their turn."""
     writer.write(b"x" * (TURN_BYTES - 2) + b"\n")

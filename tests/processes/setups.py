@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +180,13 @@ def log_config(server: Server, folder: Path) -> tuple[str, str]:
     return "--log-config", str(file)
 
 
+def _answers(process: Process, path: str) -> bool:
+    try:
+        return process.get(path).status == 200
+    except (OSError, http.client.HTTPException):
+        return False  # A worker that had taken the connection was just recycled.
+
+
 def _run(setup: SetUp, folder: Path, requests: int, *options: str) -> Written:
     environment = {"ENVIRONMENT": "test", "BELVEDERE_HEALTH__DRAIN": "0"}
     given = (*setup.options, *OPTIONS[setup.server], *options)
@@ -185,7 +194,7 @@ def _run(setup: SetUp, folder: Path, requests: int, *options: str) -> Written:
         _all_started(process, setup.workers)
         asked = crowd(process.port, requests)
         for path in ("/warning", "/thread", "/ignored", "/task"):
-            wait_for(lambda path=path: process.get(path).status == 200, process)  # type: ignore[misc]
+            wait_for(partial(_answers, process, path), process)
         if setup.recycles and requests == REQUESTS:
             _all_started(process, setup.workers + 1)
         if setup.reloads:

@@ -83,12 +83,24 @@ class Writer:
                 self.flush()
             return
         stdout = self._stdout
-        if loop is None or (stdout.find_stream() is not stdout.worth_waiting and stdout.at_once):
+        if loop is None or (stdout.find_stream() is not stdout.worth_waiting and self._at_once()):
             self.flush()
             return
         self._scheduled = self._loop = loop
         self._seen = self._turns = self._quiet = 0
         loop.call_soon(self._turn, loop)
+
+    def _at_once(self) -> bool:
+        """Whether lines go out at once: what stdout is may have to be found out, which one thread alone does."""
+        me = _identify()
+        if self._owner == me:
+            return True
+        with self._lock:
+            self._owner = me
+            try:
+                return self._stdout.at_once
+            finally:
+                self._owner = 0
 
     def flush(self, wait: float = 0.0) -> None:
         """Write what was collected, as far as it goes without waiting longer than `wait` seconds for a reader."""
