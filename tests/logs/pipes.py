@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from belvedere.logs.stdout import Stdout
+from belvedere.logs.writer import BUSY_QUIET
 
 PIPE_BYTES = 65_536
 """What a pipe holds by default (pipe(7))."""
@@ -48,7 +49,7 @@ def written(descriptor: int) -> list[bytes]:
 
 async def turn() -> None:
     """Let the loop come round until a writer has nothing more to wait for."""
-    for _ in range(10):
+    for _ in range(BUSY_QUIET + 10):
         await asyncio.sleep(0)
 
 

@@ -2,9 +2,9 @@
 
 A write for each line costs a request more than everything else about it: the reader of the pipe is woken each time
 (`benchmarks/README.md`). So a line is appended to a list, which is written after three turns of the loop that brought
-no other, after twelve in any case, when it has grown to 16 KiB; at once for errors, where no loop runs, where
-`sys.stdout` has been replaced and nobody is woken; and at exit. What is lost when the process is killed are the lines
-of twelve turns at most.
+no other, after twelve in any case, ten times as many of both once there are four lines, when it has grown to 16 KiB; at
+once for errors, where no loop runs, where `sys.stdout` has been replaced and nobody is woken; and at exit. What is lost
+when the process is killed are the lines of 120 turns at most.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ QUIET: Final = 3
 """Turns without another line after which those that wait are written."""
 TURNS: Final = 12
 """Turns after which they are written in any case."""
+BUSY: Final = 4
+"""Lines that are collected in a service that is busy: waking their reader costs more than the turns it waits for."""
+BUSY_QUIET: Final = 30
+"""Quiet turns of such a one, a fraction of a millisecond."""
+BUSY_TURNS: Final = 120
+"""Turns of such a one, some tens of milliseconds."""
 WAIT: Final = 1.0
 """Seconds that a last flush waits for a reader who does not read."""
 UNMADE_BYTES: Final = 384
@@ -132,7 +138,8 @@ class Writer:
         self._turns += 1
         self._quiet = 0 if collected > self._seen else self._quiet + 1
         self._seen = collected
-        if collected and self._quiet < QUIET and self._turns < TURNS and self._scheduled is loop:
+        quiet, turns = (BUSY_QUIET, BUSY_TURNS) if collected >= BUSY else (QUIET, TURNS)
+        if collected and self._quiet < quiet and self._turns < turns and self._scheduled is loop:
             loop.call_soon(self._turn, loop)
             return
         self._scheduled = None
