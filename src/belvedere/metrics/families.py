@@ -169,7 +169,7 @@ class Family:
                 if self.kind == "histogram":
                     yield from self._histogram(name, series, openmetrics=openmetrics)
                 else:
-                    yield f"{name}{_braces(series.text)} {number(series.cells[0])}\n"
+                    yield f"{name}{braces(series.text)} {number(series.cells[0])}\n"
 
     def _histogram(self, name: str, series: Series, *, openmetrics: bool) -> Iterator[str]:
         separator = "," if series.text else ""
@@ -182,7 +182,7 @@ class Family:
                 f'{name}_bucket{{{series.text}{separator}le="{_go(bound)}"}} {number(total)}'
                 f"{'' if exemplar is None else _exemplar(exemplar)}\n"
             )
-        labels = _braces(series.text)
+        labels = braces(series.text)
         yield f"{name}_count{labels} {number(total)}\n"
         yield f"{name}_sum{labels} {number(cells[0])}\n"
 
@@ -217,7 +217,8 @@ def number(value: float) -> str:
     return _go(value) if text[-1:] in {"f", "n"} else text
 
 
-def _braces(text: str) -> str:
+def braces(text: str) -> str:
+    """Return labels as they stand behind a name; nothing for none."""
     return f"{{{text}}}" if text else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from belvedere.metrics.families import help_text, label_text, number
+from belvedere.metrics.families import braces, help_text, label_text, number
 from belvedere.metrics.naming import legal_label, legal_metric
 from belvedere.metrics.workers.records import COUNT, SUM, VALUE, FamilyKey
 
@@ -30,14 +30,21 @@ class MergedSeries:
         self.sources = 0
 
     def add(self, role: str, total: int) -> None:
-        """Have a total for a role; those of a histogram's buckets are in the order of their bounds."""
+        """Have a total for a role; what is written of the series is made anew."""
         self.totals[role] = total
-        self.buckets = [self.totals[bound] for bound in self.bounds]
         self.heads.clear()
 
-    @property
-    def bounds(self) -> list[str]:
-        return sorted(self.totals.keys() - {VALUE, SUM, COUNT}, key=float)
+    def histogram_heads(self, name: str) -> list[str]:
+        """Return what stands before the number of each bucket, of the count and of the sum; `buckets` are in order.
+
+        Made when it is first written: while its keys are read, a bucket comes after the other.
+        """
+        bounds = sorted(self.totals.keys() - {VALUE, SUM, COUNT}, key=float)
+        self.buckets = [self.totals[bound] for bound in bounds]
+        comma = "," if self.text else ""
+        labels = braces(self.text)
+        buckets = [f'{name}_bucket{{{self.text}{comma}le="{bound}"}} ' for bound in bounds]
+        return [*buckets, f"{name}_count{labels} ", f"{name}_sum{labels} "]
 
 
 class MergedFamily:
@@ -88,18 +95,18 @@ class MergedFamily:
 
     def _single(self, name: str, series: MergedSeries, openmetrics: bool) -> str:
         if series.choices:
-            return f"{name}{_braces(series.text)} {number(self._chosen(series))}\n"
+            return f"{name}{braces(series.text)} {number(self._chosen(series))}\n"
         total = series.totals[VALUE]
-        heads = series.heads.get(name) or series.heads.setdefault(name, [f"{name}{_braces(series.text)} "])
+        heads = series.heads.get(name) or series.heads.setdefault(name, [f"{name}{braces(series.text)} "])
         return f"{heads[0]}{number(self._totals[total])}{self._exemplar(total) if openmetrics else ''}\n"
 
     def _summary(self, name: str, series: MergedSeries, _: bool) -> str:
-        labels = _braces(series.text)
+        labels = braces(series.text)
         count, total = (self._total(series, role) for role in (COUNT, SUM))
         return f"{name}_count{labels} {number(count)}\n{name}_sum{labels} {number(total)}\n"
 
     def _histogram(self, name: str, series: MergedSeries, openmetrics: bool) -> str:
-        heads = series.heads.get(name) or series.heads.setdefault(name, _histogram_heads(name, series))
+        heads = series.heads.get(name) or series.heads.setdefault(name, series.histogram_heads(name))
         totals, exemplars = self._totals, self._exemplars if openmetrics else {}
         count = 0.0
         out = []
@@ -133,15 +140,3 @@ class MergedFamily:
             return ""
         labels, value, at = found
         return f" # {{{label_text(sorted(labels.items()))}}} {number(value)} {at:.3f}"
-
-
-def _histogram_heads(name: str, series: MergedSeries) -> list[str]:
-    """Return what stands before the number of each bucket, of the count and of the sum."""
-    comma = "," if series.text else ""
-    labels = _braces(series.text)
-    buckets = [f'{name}_bucket{{{series.text}{comma}le="{bound}"}} ' for bound in series.bounds]
-    return [*buckets, f"{name}_count{labels} ", f"{name}_sum{labels} "]
-
-
-def _braces(text: str) -> str:
-    return f"{{{text}}}" if text else ""
