@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,19 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 ASKS_OPENMETRICS = b"application/openmetrics-text;version=1.0.0"
 BOTH = pytest.mark.parametrize("accept", [None, ASKS_OPENMETRICS], ids=["text", "openmetrics"])
+
+
+def samples_of(families: Iterable[Any], names: Collection[str]) -> dict[str, float]:
+    """Return the samples of these names, or all: `jobs_total{queue="a",state="b"}`, labels sorted, to value."""
+    found: dict[str, float] = {}
+    for family in families:
+        for sample in family.samples:
+            if not names or sample.name in names:
+                labels = ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))
+                text = f"{sample.name}{{{labels}}}" if labels else sample.name
+                assert text not in found, f"{text} is there twice"
+                found[text] = sample.value
+    return found
 
 
 @dataclass
@@ -40,15 +53,7 @@ class Scrape:
 
     def samples(self, *names: str) -> dict[str, float]:
         """Return the samples of these names, or all: `jobs_total{queue="a",state="b"}`, labels sorted, to value."""
-        found: dict[str, float] = {}
-        for family in self.families:
-            for sample in family.samples:
-                if not names or sample.name in names:
-                    labels = ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))
-                    text = f"{sample.name}{{{labels}}}" if labels else sample.name
-                    assert text not in found, f"{text} is there twice"
-                    found[text] = sample.value
-        return found
+        return samples_of(self.families, names)
 
     def types(self, prefix: str = "") -> dict[str, str]:
         """Return name to type as the TYPE lines say, of the metrics whose names begin with `prefix`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from tests.metrics.scraping import samples_of
 from tests.processes.launch import DEADLINE, Process, wait_for
 
 SHM = Path("/dev/shm")  # noqa: S108 - where the files of workers lie
@@ -129,15 +130,7 @@ class Connection:
 
     def samples(self, *names: str, path: str = "/metrics") -> dict[str, float]:
         """Return samples of one scrape: name and labels to value."""
-        found: dict[str, float] = {}
-        for family in parse_text(self.get(path)):
-            for sample in family.samples:
-                if not names or sample.name in names:
-                    labels = ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))
-                    text = f"{sample.name}{{{labels}}}" if labels else sample.name
-                    assert text not in found, f"{text} is there twice"
-                    found[text] = sample.value
-        return found
+        return samples_of(parse_text(self.get(path)), names)
 
     def requests(self, path: str = "/metrics") -> float:
         """Return how many requests the whole service has counted."""
