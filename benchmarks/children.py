@@ -78,6 +78,9 @@ class Child(CountedProcess):
     def __init__(self, module: str, *arguments: str, cpu: int | None = None) -> None:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by stop()
         self._answers, writing = os.pipe()
+        # Unlike select(), it takes descriptors past 1,023, of which a long run of tests may have as many.
+        self._told = select.poll()
+        self._told.register(self._answers, select.POLLIN)
         self._buffer = b""
         environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": python_path()}
         command = [sys.executable, "-m", module, *arguments, str(writing)]
@@ -108,7 +111,7 @@ class Child(CountedProcess):
         """Wait for the next line of JSON."""
         deadline = time.monotonic() + DEADLINE
         while b"\n" not in self._buffer:
-            ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
+            ready = self._told.poll(max(0.0, deadline - time.monotonic()) * 1000)
             chunk = os.read(self._answers, 65536) if ready else b""
             if not chunk:
                 raise VariantError(self._last_words() if ready else f"no answer within {DEADLINE:.0f} s")

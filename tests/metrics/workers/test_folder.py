@@ -45,8 +45,9 @@ class Member:
         return family
 
     def die(self) -> None:
-        """What the kernel does at the end of a process."""
+        """What the kernel does at the end of a process: its files are closed."""
         self.segment.close()
+        self.folder.close(remove=False)
 
     def read(self) -> list[Any]:
         with self.folder.locked():
