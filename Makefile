@@ -40,7 +40,7 @@ MINUTES ?= 3
 soak: .venv ## Load a service, kill workers, and see that counts, lines and ids add up, MINUTES=3
 	.venv/bin/python -m tests.soak $(MINUTES)
 
-services: ## Install the servers that the tests start (PostgreSQL, Redis, HAProxy)
+services: ## Install the servers that the tests start (PostgreSQL, Redis, HAProxy), and wrk, which loads them
 	@tests/services
 
 # The versions of FastAPI between the oldest and the newest that `make matrix` runs on
