@@ -59,10 +59,10 @@ class Database:
             async with self._sessions() as session:
                 await session.connection()  # the time of a query is not that of waiting for a connection
                 yield session
-        except (DBAPIError, PoolTimeoutError, OSError) as error:
-            if isinstance(error, DBAPIError) and not _is_away(error):
+        except Exception as error:
+            if not _is_away(error):
                 raise
-            log.error("database_unavailable", reason=str(error.orig if isinstance(error, DBAPIError) else error))
+            log.error("database_unavailable", reason=str(getattr(error, "orig", error)))
             raise DatabaseUnavailableError from error
 
     async def ping(self) -> None:
@@ -107,7 +107,10 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _is_away(error: DBAPIError) -> bool:
-    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+def _is_away(error: Exception) -> bool:
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError | OSError):
         return True
-    return str(getattr(error.orig, "sqlstate", ""))[:2] in _AWAY
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    # Older versions of SQLAlchemy hand on what the driver raises while it connects.
+    return str(getattr(getattr(error, "orig", error), "sqlstate", ""))[:2] in _AWAY
