@@ -5,7 +5,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 export PORT ?= 8000
 
-.PHONY: help demo test matrix check bench rolling soak services lock clean FORCE
+.PHONY: help demo test matrix check bench load rolling soak services lock clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ check: .venv ## Check format, lint, types and the layers of imports
 
 bench: .venv-bench ## Print what a request costs, bare, with Belvedere and with its peers
 	.venv-bench/bin/python -m benchmarks
+
+SECONDS ?= 12
+load: .venv-demo ## Load the Scholarship API on PostgreSQL, four workers, with and without Belvedere, SECONDS=12 on each
+	@PYTHONPATH=examples:. .venv-demo/bin/python -m benchmarks.scholarships --seconds $(SECONDS)
 
 rolling: .venv ## Restart two instances behind HAProxy in turn, under load, and count what fails
 	.venv/bin/python -m tests.processes.rolling

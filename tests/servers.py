@@ -22,8 +22,8 @@ class AbsentError(Exception):
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """Run PostgreSQL without fsync; yield the async SQLAlchemy URL of an empty database."""
+def postgres(connections: int = 100) -> Iterator[str]:
+    """Run PostgreSQL without fsync, for so many connections; yield the async SQLAlchemy URL of an empty database."""
     debian = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]), default=None)
     programs = (debian or Path(_installed("postgres")).resolve()).parent
     port = free_port()
@@ -42,6 +42,7 @@ def postgres() -> Iterator[str]:
             return subprocess.run(asked, check=False).returncode == 0
 
         settings = [f"-cport={port}", "-clisten_addresses=127.0.0.1", "-cunix_socket_directories=", "-cfsync=off"]
+        settings.append(f"-cmax_connections={connections}")
         with _running([*as_user, f"{programs}/postgres", "-D", data, *settings], folder, ready):
             yield f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres"
 
