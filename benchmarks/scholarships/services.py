@@ -91,10 +91,10 @@ class Service(CountedProcess):
         return Load(**counted, worker_seconds=self._settled() - before)
 
     def cpu_seconds(self) -> float:
-        """CPU time that the workers have taken so far, in seconds."""
+        """CPU time that supervisor and workers have taken so far, in seconds."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        children = [pid for task in tasks for pid in task.read_text().split()]
-        threads = [file for child in children for file in Path(f"/proc/{child}/task").glob("*/schedstat")]
+        processes = [str(self.process.pid), *(pid for task in tasks for pid in task.read_text().split())]
+        threads = [file for process in processes for file in Path(f"/proc/{process}/task").glob("*/schedstat")]
         return sum(int(file.read_text().split()[0]) for file in threads) / 1e9
 
     def _settled(self) -> float:
