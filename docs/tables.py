@@ -28,6 +28,7 @@ def tables() -> dict[str, str]:
         made[f"settings.{name}"] = _settings(group.model_fields, (name,))
     made["metrics.http"] = _metrics(conventions.HTTP_METRICS)
     made["metrics.websocket"] = _metrics(conventions.WEBSOCKET_METRICS)
+    made["metrics.limits"] = _metrics(conventions.RATE_LIMIT_METRICS)
     made["metrics.own"] = _metrics(conventions.OWN_METRICS)
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import itertools
 import json
@@ -28,6 +29,7 @@ import belvedere
 from belvedere import failures
 from belvedere.conventions import Event
 from belvedere.logs import hooks, output
+from belvedere.ratelimit.availability import Availability
 from belvedere.settings import Settings, environment
 from belvedere.testing import CapturedLogs
 from docs import tables
@@ -193,6 +195,19 @@ def private() -> None:
     observability.remove()
 
 
+async def lost_and_found() -> None:
+    """Have the store of rate limits go away and come back."""
+    back = asyncio.Event()
+
+    async def probe() -> None:
+        asyncio.get_running_loop().call_soon(back.set)
+
+    availability = Availability("redis://cache:6379/0", probe, interval=0.0)
+    availability.lost(ConnectionError("refused"))
+    await asyncio.wait_for(back.wait(), 10)
+    assert not availability.away
+
+
 @pytest.fixture
 def lines(belvedere_logs: CapturedLogs, tmp_path: Path) -> CapturedLogs:
     """One line at least of each event that can be had in one process."""
@@ -232,6 +247,7 @@ def lines(belvedere_logs: CapturedLogs, tmp_path: Path) -> CapturedLogs:
         with client.websocket_connect("/ws"):
             pass
     private()
+    asyncio.run(lost_and_found())
     # Of each feature one failure a minute is logged, and nothing else has this name.
     failures.contain(f"documentation {next(_numbers)}", RuntimeError("broken"))
     assert output.active is not None

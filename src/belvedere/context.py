@@ -40,6 +40,7 @@ class RequestContext:
     """
 
     __slots__ = (
+        "answer_headers",
         "begun_as",
         "bound",
         "client",
@@ -87,6 +88,8 @@ class RequestContext:
     duration: float
     status: int
     exception: BaseException | None
+    answer_headers: list[tuple[bytes, bytes]] | None
+    """Headers, in lower case, that this one answer is to carry, unless the application sets its own of that name."""
     disconnected: bool
     request_bytes: int
     response_bytes: int

@@ -93,6 +93,14 @@ INFO: Final = MetricName(
     "belvedere_info", "gauge", "Belvedere's version and the features that are on.", ("version", "features")
 )
 
+RATE_LIMIT_DECISIONS: Final = MetricName(
+    "belvedere_rate_limit_decisions_total",
+    "counter",
+    "Decisions about requests to limited routes: allowed, refused or exempt; and, besides, those that were made locally"
+    " because the shared store was away.",
+    ("limit", "outcome"),
+)
+
 HTTP_METRICS: Final = (
     HTTP_REQUESTS,
     HTTP_DURATION,
@@ -102,6 +110,7 @@ HTTP_METRICS: Final = (
     HTTP_EXCEPTIONS,
 )
 WEBSOCKET_METRICS: Final = (WEBSOCKET_CONNECTIONS, WEBSOCKET_ACTIVE)
+RATE_LIMIT_METRICS: Final = (RATE_LIMIT_DECISIONS,)
 OWN_METRICS: Final = (
     CHECK_UP,
     CHECK_DURATION,
@@ -132,6 +141,10 @@ KNOWN_METHODS: Final = frozenset(
 CLIENT_CLOSED_REQUEST: Final = 499
 """Status of a client that went away before its answer; no RFC has it, nginx made it common."""
 
+# Header fields of rate limits (draft-ietf-httpapi-ratelimit-headers-11), as ASGI has them.
+RATELIMIT_FIELD: Final = b"ratelimit"
+RATELIMIT_POLICY_FIELD: Final = b"ratelimit-policy"
+
 # Loggers and events.
 ACCESS_LOGGER: Final = "belvedere.access"
 OWN_LOGGER: Final = "belvedere"
@@ -159,6 +172,8 @@ class Event:
     METRICS_LISTENING: Final = "metrics_listening"
     METRICS_PORT_UNAVAILABLE: Final = "metrics_port_unavailable"
     METRICS_REFUSED: Final = "metrics_refused"
+    RATE_LIMIT_STORE_UNAVAILABLE: Final = "rate_limit_store_unavailable"
+    RATE_LIMIT_STORE_RECOVERED: Final = "rate_limit_store_recovered"
     LEVEL_CHANGED: Final = "log_level_changed"
     LEVELS_REFUSED: Final = "log_levels_refused"
 

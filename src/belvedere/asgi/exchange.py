@@ -54,6 +54,7 @@ class Exchange(RequestContext):
         self.path = scope["path"]
         self.endpoint = UNMATCHED
         self.span_id = self.bound = self.route = self.route_scope = self.exception = None
+        self.answer_headers = None
         self.length: bytes | None = None
         self.answered = self.ended = self.trailers = self.excluded = self.disconnected = self.websocket = False
         self.status = self.request_bytes = self.response_bytes = 0
@@ -134,8 +135,15 @@ class Exchange(RequestContext):
             ours = self._headers_by_scheme()
         if not plan.own_names.isdisjoint(dict(theirs)):
             theirs, ours = self._without_twins(theirs, ours)
+        if self.answer_headers is not None:
+            theirs = self._with_answers_own(theirs, self.answer_headers)
         # A copy, as an application may send the same message again and again.
         return {**message, "headers": [*theirs, (plan.header, self.request_id.encode("ascii")), *ours]}
+
+    def _with_answers_own(self, theirs: HeaderList, more: HeaderList) -> HeaderList:
+        """Add what is for this answer alone, less what the application has set itself."""
+        names = {name.lower() for name, _ in theirs}
+        return [*theirs, *(pair for pair in more if pair[0] not in names)]
 
     def _headers_by_scheme(self) -> HeaderList:
         plan = self.plan

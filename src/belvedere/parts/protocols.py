@@ -63,7 +63,10 @@ class Host(Protocol):
 
 @runtime_checkable
 class Part(Protocol):
-    """Something that `observe` and `add` take: it is installed in a host and taken out again."""
+    """Something that `observe` and `add` take: it is installed in a host and taken out again.
+
+    One with texts `feature` and `why` has a row of its own in the report, by that name and with that reason.
+    """
 
     def install(self, host: Host) -> None: ...
 

@@ -7,6 +7,7 @@ the application declared with a content of its own stays, and so does what its o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
@@ -15,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from belvedere import failures
+from belvedere.problems.answers import by_dependencies
 from belvedere.problems.shapes import ENVELOPE_TYPE, PROBLEM_TYPE, phrase
 
 Schema = dict[str, Any]
@@ -100,7 +102,10 @@ def document(app: Any, *, problem_only: bool) -> Callable[[], None]:
         # FastAPI makes its schema once and returns the same one from then on; applications change it in place.
         if made is None or made[0] is not schema:
             try:
-                made = schema, Documented(schema, _answered_by_us(app), problem_only=problem_only).schema
+                documented = Documented(
+                    schema, _answered_by_us(app), problem_only=problem_only, added=by_dependencies(app)
+                )
+                made = schema, documented.schema
             except Exception as error:  # A schema of a shape that nobody foresaw is better than none.
                 failures.contain("problems", error)
                 return schema
@@ -141,14 +146,23 @@ class Documented:
         schema: an OpenAPI document.
         ours: whether errors of a status have our shape.
         problem_only: whether nobody gets the envelope.
+        added: responses that operations have besides, by path and method.
     """
 
-    def __init__(self, schema: Schema, ours: Callable[[str], bool], *, problem_only: bool) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        ours: Callable[[str], bool],
+        *,
+        problem_only: bool,
+        added: Mapping[tuple[str, str], Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         self._ours = ours
+        self._added = added
         self._problem_only = problem_only
         self._taken: dict[str, Schema] = dict(schema.get("components", {}).get("schemas", {}))
         self._used: dict[str, str] = {}
-        paths = {path: self._item(item) for path, item in schema.get("paths", {}).items()}
+        paths = {path: self._item(path, item) for path, item in schema.get("paths", {}).items()}
         self.schema = {**schema, "paths": paths} if paths else schema
         if self._used:
             self.schema["components"] = {**schema.get("components", {}), "schemas": self._taken}
@@ -156,14 +170,16 @@ class Documented:
                 if name in self._taken and f"#/components/schemas/{name}" not in set(_references(self.schema)):
                     del self._taken[name]
 
-    def _item(self, item: Schema) -> Schema:
+    def _item(self, path: str, item: Schema) -> Schema:
         return {
-            key: self._operation(value) if key in _METHODS and isinstance(value, dict) else value
+            key: self._operation(value, self._added.get((path, key), {}))
+            if key in _METHODS and isinstance(value, dict)
+            else value
             for key, value in item.items()
         }
 
-    def _operation(self, operation: Schema) -> Schema:
-        declared: dict[str, Any] = operation.get("responses", {})
+    def _operation(self, operation: Schema, added: Mapping[str, Any]) -> Schema:
+        declared: dict[str, Any] = {**added, **operation.get("responses", {})}
         responses = {status: self._response(str(status), response) for status, response in declared.items()}
         for status, general in (("500", "5XX"), ("4XX", "4XX")):
             if not {status, general, "default"} & responses.keys() and self._ours(status):

@@ -53,10 +53,19 @@ def describe(
         "tracing": _tracing(settings, app, attachment),
     }
     for part in parts:
-        kind = type(part).__name__.lower()
-        name = getattr(part, "name", None)
-        report[f"{kind}:{name}" if name else kind] = _on("given to observe")
+        feature, row = _part(part)
+        report[feature] = row
     return report
+
+
+def _part(part: Part) -> tuple[str, Row]:
+    """Return what a part says of itself, by `feature` and `why`, or else what it is."""
+    feature, why = getattr(part, "feature", None), getattr(part, "why", None)
+    if isinstance(feature, str) and isinstance(why, str):
+        return feature, _on(why)
+    kind = type(part).__name__.lower()
+    name = getattr(part, "name", None)
+    return f"{kind}:{name}" if name else kind, _on("given to observe")
 
 
 def _on(why: str) -> Row:
