@@ -8,7 +8,7 @@ from typing import Any
 
 from belvedere.asgi.client import Network
 from belvedere.context import RequestContext
-from belvedere.parts import Observer
+from belvedere.parts import Closer, Observer
 
 Message = dict[str, Any]
 Scope = dict[str, Any]
@@ -23,7 +23,8 @@ class Plan:
 
     `served` maps a path to what answers there in place of the application. `answer_failure` sends the 500 where the
     application left none. `failed` is told of each exception that is raised on. `on_route` and `on_mount` are told of
-    the route and the application that took a request, `on_build` that the middleware is being put together.
+    the route and the application that took a request, `on_build` that the middleware is being put together. `closers`
+    are told of each HTTP request before its answer is complete.
 
     Args:
         header: the request id's, in any case.
@@ -36,6 +37,7 @@ class Plan:
         "beginners",
         "binder",
         "clock",
+        "closers",
         "excluded",
         "excluded_prefixes",
         "failed",
@@ -67,6 +69,7 @@ class Plan:
         self.service: Mapping[str, str] = {}
         self.observers: tuple[Observer, ...] = ()
         self.beginners: tuple[Observer, ...] = ()
+        self.closers: tuple[Closer, ...] = ()
         self.served: dict[str, ASGIApp] = {}
         self.excluded: frozenset[str] = frozenset()
         self.excluded_prefixes: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+from belvedere.asgi.closing import ClosingExchange
 from belvedere.asgi.endings import has_left, only_one
 from belvedere.asgi.exchange import HttpExchange, WebSocketExchange
 from belvedere.asgi.plan import ASGIApp, Plan, Receive, Scope, Send, below_root
@@ -40,7 +41,7 @@ class RequestPass:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - a call more costs each request
         plan = self.plan
         app = self.app
-        request = HttpExchange(plan, scope, receive, send)
+        request = (ClosingExchange if plan.closers else HttpExchange)(plan, scope, receive, send)
         length = request.headers.get(b"content-length")
         if length is not None:
             request.length = length

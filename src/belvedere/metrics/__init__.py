@@ -13,6 +13,7 @@ from prometheus_client.registry import REGISTRY, CollectorRegistry
 from belvedere import failures
 from belvedere.metrics.cardinality import folded
 from belvedere.metrics.declared import (
+    Combine,
     Counter,
     Declaration,
     Declarations,
@@ -143,11 +144,19 @@ class Metrics:
         labels: Sequence[str] = (),
         *,
         buckets: Sequence[float] | None = None,
+        combine: Combine = "sum",
     ) -> Any:
         """Return a metric of this application alone, made at the first call."""
         make: type[Any] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}[kind]
         return self.declared.declare(
-            make, kind, name, documentation, labels, max_series=self._settings.max_series, buckets=buckets or ()
+            make,
+            kind,
+            name,
+            documentation,
+            labels,
+            max_series=self._settings.max_series,
+            buckets=buckets or (),
+            combine=combine,
         )
 
     async def refresh(self) -> None:

@@ -2,6 +2,6 @@
 
 from belvedere.parts.check import Check, CheckResult, Probe
 from belvedere.parts.objective import SLO
-from belvedere.parts.protocols import Host, Observer, Part
+from belvedere.parts.protocols import Closer, Host, Observer, Part
 
-__all__ = ["SLO", "Check", "CheckResult", "Host", "Observer", "Part", "Probe"]
+__all__ = ["SLO", "Check", "CheckResult", "Closer", "Host", "Observer", "Part", "Probe"]

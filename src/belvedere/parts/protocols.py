@@ -25,6 +25,19 @@ class Observer(Protocol):
     def finish(self, request: RequestContext) -> None: ...
 
 
+class Closer(Protocol):
+    """A feature that has to know of each HTTP request before the client can know that it was answered.
+
+    Called once, on the event loop: before the byte that completes the answer is handed to the server, or when a
+    request without one is over. The status is known by then, the duration is not. It must not block, and may raise:
+    what it raises is counted and kept from the request.
+    """
+
+    feature: str
+
+    def closing(self, request: RequestContext) -> None: ...
+
+
 class Host(Protocol):
     """What a part sees of the observed application."""
 
@@ -39,8 +52,12 @@ class Host(Protocol):
         labels: Sequence[str] = (),
         *,
         buckets: Sequence[float] | None = None,
+        combine: Literal["sum", "max", "min", "latest"] = "sum",
     ) -> Any:
-        """Return a metric of this application, made at the first call; it is bounded and in the catalogue."""
+        """Return a metric of this application, made at the first call; it is bounded and in the catalogue.
+
+        `combine` says how the gauges of several workers become one.
+        """
 
     def check(self, check: Check) -> None:
         """Add a health check."""
@@ -50,6 +67,9 @@ class Host(Protocol):
 
     def observer(self, observer: Observer) -> None:
         """Let `observer` watch every request from now on."""
+
+    def closer(self, closer: Closer) -> None:
+        """Let `closer` hear of every HTTP request from now on, before its answer is complete."""
 
     def logger(self, name: str) -> Any:
         """Return a logger of that name, in the same pipeline as every other."""

@@ -11,7 +11,7 @@ from belvedere.asgi import Lifespan, Plan
 from belvedere.health import Health
 from belvedere.logs import get_logger
 from belvedere.metrics import Metrics
-from belvedere.parts import SLO, Check, Observer
+from belvedere.parts import SLO, Check, Closer, Observer
 from belvedere.settings import Settings
 
 _METRICS: dict[str, Any] = {
@@ -42,9 +42,10 @@ class AppHost:
         labels: Sequence[str] = (),
         *,
         buckets: Sequence[float] | None = None,
+        combine: Literal["sum", "max", "min", "latest"] = "sum",
     ) -> Any:
         if self._metrics is not None:
-            return self._metrics.metric(kind, name, documentation, labels, buckets=buckets)
+            return self._metrics.metric(kind, name, documentation, labels, buckets=buckets, combine=combine)
         options = {"buckets": buckets} if buckets else {}
         return _METRICS[kind](name, documentation, labels, registry=None, **options)
 
@@ -64,6 +65,9 @@ class AppHost:
         if not isinstance(getattr(observer, "feature", None), str) or not all(map(callable, calls)):
             raise TypeError(f"{observer!r} is no observer: it needs feature (a name), begin(request), finish(request)")
         self._plan.observe([*self._plan.observers, observer])
+
+    def closer(self, closer: Closer) -> None:
+        self._plan.closers = (*self._plan.closers, closer)
 
     def logger(self, name: str) -> Any:
         return get_logger(name)

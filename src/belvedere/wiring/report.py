@@ -54,7 +54,8 @@ def describe(
     }
     for part in parts:
         feature, row = _part(part)
-        report[feature] = row
+        same = sum(1 for other in report if other.partition("#")[0] == feature)
+        report[f"{feature}#{same + 1}" if same else feature] = row
     return report
 
 
