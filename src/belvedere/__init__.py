@@ -11,6 +11,7 @@ from belvedere.settings import Settings, SettingsError
 from belvedere.wiring import Observability, observe
 
 if TYPE_CHECKING:
+    from belvedere.interactions import Interactions as Interactions
     from belvedere.ratelimit import RateLimiter as RateLimiter
 
 __all__ = [
@@ -35,7 +36,10 @@ __all__ = [
     "track_time",
 ]
 
-_EXTRAS = {"RateLimiter": ("belvedere.ratelimit", "limits")}
+_EXTRAS = {
+    "Interactions": ("belvedere.interactions", "interactions"),
+    "RateLimiter": ("belvedere.ratelimit", "limits"),
+}
 """Names that need an extra: the module that has them, imported when one is asked for, and the extra. They are not in
 `__all__`, as `import *` asks for all that is."""
 

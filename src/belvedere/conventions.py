@@ -101,6 +101,31 @@ RATE_LIMIT_DECISIONS: Final = MetricName(
     ("limit", "outcome"),
 )
 
+# Interactions, where that part is installed.
+INTERACTIONS_RECORDED: Final = MetricName(
+    "interactions_recorded_total", "counter", "Interactions recorded, by their type.", ("event_type",)
+)
+INTERACTIONS_WRITTEN: Final = MetricName(
+    "belvedere_interactions_written_total", "counter", "Interactions that are in the database."
+)
+INTERACTIONS_RETRIED: Final = MetricName(
+    "belvedere_interactions_retried_total",
+    "counter",
+    "Interactions that have to be written again, as the database did not take them.",
+)
+INTERACTIONS_DROPPED: Final = MetricName(
+    "belvedere_interactions_dropped_total", "counter", "Interactions that were lost, by reason.", ("reason",)
+)
+INTERACTIONS_PENDING: Final = MetricName(
+    "belvedere_interactions_pending", "gauge", "Interactions that wait to be written to the database."
+)
+INTERACTIONS_JOURNAL: Final = MetricName(
+    "belvedere_interactions_journal_bytes", "gauge", "Size of the journals that interactions wait in."
+)
+INTERACTIONS_OLDEST: Final = MetricName(
+    "belvedere_interactions_oldest_seconds", "gauge", "Age of the interaction that waits longest; 0 if none does."
+)
+
 HTTP_METRICS: Final = (
     HTTP_REQUESTS,
     HTTP_DURATION,
@@ -121,6 +146,16 @@ OWN_METRICS: Final = (
     LINES_DROPPED,
     METRICS_REFUSED,
     INFO,
+)
+
+INTERACTION_METRICS: Final = (
+    INTERACTIONS_RECORDED,
+    INTERACTIONS_WRITTEN,
+    INTERACTIONS_RETRIED,
+    INTERACTIONS_DROPPED,
+    INTERACTIONS_PENDING,
+    INTERACTIONS_JOURNAL,
+    INTERACTIONS_OLDEST,
 )
 
 SIZE_BUCKETS: Final = (100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
@@ -176,6 +211,17 @@ class Event:
     RATE_LIMIT_STORE_RECOVERED: Final = "rate_limit_store_recovered"
     LEVEL_CHANGED: Final = "log_level_changed"
     LEVELS_REFUSED: Final = "log_levels_refused"
+
+
+class InteractionEvent:
+    """The events that interactions log."""
+
+    UNAVAILABLE: Final = "interactions_unavailable"
+    RECOVERED: Final = "interactions_recovered"
+    REFUSED: Final = "interactions_refused"
+    JOURNAL_UNAVAILABLE: Final = "interactions_journal_unavailable"
+    JOURNAL_RECOVERED: Final = "interactions_journal_recovered"
+    PRUNED: Final = "interactions_pruned"
 
 
 REDACTED: Final = "[redacted]"

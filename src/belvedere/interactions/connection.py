@@ -47,7 +47,7 @@ class Connections:
         self._transactional = engine.execution_options(**{OWN: True})
         self._single = self._transactional
         if not self._shared:
-            self._single = self._transactional.execution_options(isolation_level="AUTOCOMMIT")
+            self._single = engine.execution_options(**{OWN: True}, isolation_level="AUTOCOMMIT")
 
     async def single(self, work: Callable[[AsyncConnection], Awaitable[Found]]) -> Found:
         """Do `work`, whose statements are transactions by themselves.

@@ -1,0 +1,285 @@
+"""The way from the journal to the database: one task on the event loop of the application."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context
+from typing import Any, Final, Protocol, TypeVar
+from weakref import WeakSet
+
+from belvedere import failures
+from belvedere.conventions import InteractionEvent
+from belvedere.interactions.figures import Tally, losses
+from belvedere.interactions.journal import Batch, Journal
+from belvedere.interactions.store import Written
+from belvedere.interactions.verdicts import Unavailable
+
+T = TypeVar("T")
+
+GATHER: Final = 0.1
+"""Seconds between the first event that waits and the write that takes it with all others."""
+BATCH: Final = 500
+"""Events of one write while few wait."""
+BACKLOG: Final = 2000
+"""Events of one write while many wait."""
+TICK: Final = 1.0
+"""Seconds between two looks at what dead workers left, and at the figures."""
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 5.0
+"""Seconds of the pauses while the database is away: the first, and the bound of those that double."""
+REFUSALS_LOGGED: Final = 60.0
+"""Seconds between two log events about events that the database refuses."""
+
+
+class Writes(Protocol):
+    """What of a store the delivery needs."""
+
+    async def write(self, payloads: Any) -> Written: ...
+
+
+class Delivery:
+    """Takes batches from a journal and writes them, in order, until the database has them.
+
+    It runs on the loop that serves; another one takes over when that is closed. The journal's files are read in a
+    thread of its own.
+
+    Args:
+        journal: where events wait.
+        store: where they go.
+        tally: where their fate is counted.
+        log: called with level, event and fields, for what people should know.
+        on_loop: run when another event loop takes over.
+        on_tick: run every second, after the figures.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: Writes,
+        tally: Tally,
+        log: Callable[..., None],
+        *,
+        on_loop: Callable[[], Any] = lambda: None,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._tally = tally
+        self._log = log
+        self._on_loop = on_loop
+        self._on_tick = on_tick
+        self.settled = 0
+        """Events that are no longer waiting, as they are delivered or refused."""
+        self.adopted = 0
+        """Times that dead workers' events came in, before those of this worker."""
+        self._refused = 0
+        self._refusals_logged = float("-inf")
+        self._failures = 0
+        self._state = "journal"
+        self._due = False
+        self._forget()
+        _all.add(self)
+
+    @property
+    def running(self) -> bool:
+        """Whether a task of a loop that runs delivers."""
+        return self._task is not None and not self._task.done() and self._loop is not None and self._loop.is_running()
+
+    def wake(self) -> None:
+        """Have what was appended delivered soon; called on the event loop of whoever appended it, if there is one."""
+        if self._due and self._loop is asyncio._get_running_loop():
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # It waits for whoever has one.
+        if loop is not self._loop and not self.running:
+            self._begin(loop)
+        if loop is self._loop and not self._due:
+            self._due = True
+            loop.call_later(GATHER, self._event.set)
+
+    def hurry(self) -> None:
+        """Have everything delivered now, without waiting for more or for the end of a pause."""
+        self.wake()
+        if self._loop is not None and self._loop.is_running():
+            self._loop.call_soon_threadsafe(self._hurry_on)
+
+    async def stop(self) -> None:
+        """End the task; what it had taken goes back."""
+        task = self._task
+        if task is None or task.done() or self._loop is not asyncio.get_running_loop():
+            self.abandon()
+            return
+        task.cancel()
+        await asyncio.wait({task})
+
+    def abandon(self) -> None:
+        """End the task, without waiting for that."""
+        task, loop = self._task, self._loop
+        self._forget()
+        if task is not None and not task.done() and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(task.cancel)
+
+    def refresh(self) -> None:
+        """Bring the tally up to date."""
+        tally, journal = self._tally, self._journal
+        tally.dropped = losses(journal.dropped, self._refused)
+        tally.pending = journal.pending
+        tally.bytes = journal.bytes
+        tally.oldest = journal.oldest or 0.0
+
+    def _forget(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._event = asyncio.Event()
+        self._impatient = asyncio.Event()
+        self._due = False
+
+    def _hurry_on(self) -> None:
+        self._event.set()
+        self._impatient.set()
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._forget()
+        self._loop = loop
+        # A context of its own: nothing that it does belongs to the request that happened to come first.
+        self._task = loop.create_task(self._run(), name="belvedere-interactions", context=Context())
+
+    async def _run(self) -> None:
+        threads = ThreadPoolExecutor(1, thread_name_prefix="belvedere-interactions")
+        event = self._event
+        try:
+            moved = self._on_loop()
+            if asyncio.iscoroutine(moved):
+                await moved
+            looked = float("-inf")
+            while True:
+                now = asyncio.get_running_loop().time()
+                if now - looked >= TICK:
+                    looked = now
+                    await self._tick(threads)
+                self._due = False
+                event.clear()
+                if not await self._deliver(threads):
+                    try:
+                        async with asyncio.timeout(TICK):
+                            await event.wait()
+                    except TimeoutError:
+                        pass
+        except Exception as error:
+            failures.contain("interactions", error)
+        finally:
+            threads.shutdown(wait=False)
+
+    async def _tick(self, threads: ThreadPoolExecutor) -> None:
+        try:
+            if await self._aside(threads, self._journal.adopt):
+                self.adopted += 1
+            self.refresh()
+            self._tell_state()
+            self._on_tick()
+        except Exception as error:
+            failures.contain("interactions", error)
+
+    async def _deliver(self, threads: ThreadPoolExecutor) -> bool:
+        """Write one batch; return whether there is reason to go on at once."""
+        journal = self._journal
+        limit = BATCH if journal.pending <= BATCH else BACKLOG
+        batch = await self._aside(threads, lambda: journal.take(limit), lost=_back)
+        if batch is None:
+            return False
+        try:
+            written = await self._store.write(batch.payloads)
+        except Exception as error:
+            await self._aside(threads, batch.back)
+            await self._failed(batch, error)
+            return True
+        except BaseException:
+            batch.back()
+            raise
+        try:
+            await self._aside(threads, batch.done)
+        finally:
+            self._succeeded(batch, written)
+        return len(batch.payloads) >= limit
+
+    def _succeeded(self, batch: Batch, written: Written) -> None:
+        if self._failures:
+            self._failures = 0
+            self._log("info", InteractionEvent.RECOVERED, pending=self._journal.pending)
+        if written.refused:
+            self._refuse([reason for _, reason in written.refused])
+        self._tally.written += len(batch.payloads) - len(written.refused)
+        self.settled += len(batch.payloads)
+
+    async def _failed(self, batch: Batch, error: Exception) -> None:
+        self._tally.retried += len(batch.payloads)
+        if isinstance(error, Unavailable):
+            reason = str(error)
+        else:
+            failures.contain("interactions", error)
+            reason = type(error).__name__
+        if not self._failures:
+            self._log("warning", InteractionEvent.UNAVAILABLE, reason=reason, pending=self._journal.pending)
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311
+        self._failures = min(self._failures + 1, 16)
+        self.refresh()
+        self._on_tick()
+        self._impatient.clear()
+        try:
+            async with asyncio.timeout(pause):
+                await self._impatient.wait()
+        except TimeoutError:
+            pass
+
+    def _refuse(self, reasons: list[str]) -> None:
+        self._refused += len(reasons)
+        now = asyncio.get_running_loop().time()
+        if now - self._refusals_logged >= REFUSALS_LOGGED:
+            self._refusals_logged = now
+            self._log("error", InteractionEvent.REFUSED, reasons=sorted(set(reasons))[:10], total=self._refused)
+
+    def _tell_state(self) -> None:
+        state = self._journal.state
+        if state == self._state:
+            return
+        self._state = state
+        if state == "memory":
+            self._log("warning", InteractionEvent.JOURNAL_UNAVAILABLE, reason=self._journal.why)
+        else:
+            self._log("info", InteractionEvent.JOURNAL_RECOVERED, journal=self._journal.why)
+
+    async def _aside(
+        self, threads: ThreadPoolExecutor, call: Callable[[], T], lost: Callable[[Future[T]], None] | None = None
+    ) -> T:
+        """Run `call` in the thread; what it returns when nobody waits any more goes to `lost`."""
+        future = threads.submit(call)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if lost is not None and not future.cancel():
+                future.add_done_callback(lost)
+            raise
+
+
+def _back(future: Future[Batch | None]) -> None:
+    if not future.cancelled() and future.exception() is None and (batch := future.result()) is not None:
+        batch.back()
+
+
+_all: WeakSet[Delivery] = WeakSet()
+
+
+def _in_child() -> None:
+    """In a forked child: the tasks and loops are the parent's."""
+    for delivery in list(_all):
+        delivery._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,423 @@
+"""`Interactions`: who did what, and how it was answered, as rows of a database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+from weakref import WeakSet
+
+from sqlalchemy import MetaData, Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from belvedere import failures
+from belvedere.context import bound_fields, current, request_id
+from belvedere.conventions import OWN_LOGGER
+from belvedere.interactions.delivery import Delivery
+from belvedere.interactions.figures import Figures, Tally
+from belvedere.interactions.journal import Journal
+from belvedere.interactions.marker import Mark, Marks, dependency
+from belvedere.interactions.metadata import Sanitiser
+from belvedere.interactions.place import default_folder, is_in_memory
+from belvedere.interactions.pruning import Pruning
+from belvedere.interactions.recorder import Notes, Recorder
+from belvedere.interactions.store import Store
+from belvedere.parts import Host
+from belvedere.redaction import Redactor
+
+_POLL: Final = 0.01
+"""Seconds between two looks of a flush."""
+
+
+class Interactions:
+    """A part that records requests: one row for each that a marked route answered, whatever the answer.
+
+    The row is on its way in a journal before the answer is complete, and stays there until the database has it.
+
+        interactions = Interactions(engine, subject="scholarship_id", subject_type=int)
+
+        @app.get("/scholarships/{id}", dependencies=[interactions.record("view_scholarship", subject="id")])
+        ...
+        belvedere.observe(app, interactions)
+
+    Args:
+        engine: of the database; it connects on the loop that serves, and may be the application's own.
+        table: the table's name.
+        subject: the name of the column for what an interaction is about.
+        subject_type: `str` or `int`.
+        schema: where the table lies, if not in the default schema.
+        metadata: what the table becomes part of.
+        journal: the folder in which events wait, for this table alone; `True` is one below `$XDG_STATE_HOME`, by
+            database and table; `None` or `False` keeps them in memory.
+        fsync: whether each event is on the disk, and not only in the system's cache, before its request is answered.
+        retention: how long rows are kept, as a `timedelta` or in days; `None`: for ever.
+        shutdown: seconds that a stopping application may take to deliver what waits.
+        memory: events that wait in memory, where there is no journal.
+        journal_bytes: the bound on the journal's size.
+
+    Raises:
+        TypeError, ValueError: saying which argument is wrong and what it should be.
+    """
+
+    feature = "interactions"
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        table: str = "interactions",
+        subject: str = "subject",
+        *,
+        subject_type: type = str,
+        schema: str | None = None,
+        metadata: MetaData | None = None,
+        journal: str | Path | bool | None = True,
+        fsync: bool = False,
+        retention: timedelta | float | None = None,
+        shutdown: float = 5.0,
+        memory: int = 10_000,
+        journal_bytes: int = 1 << 30,
+    ) -> None:
+        if not isinstance(engine, AsyncEngine):
+            raise TypeError(f"interactions: {type(engine).__name__} is no AsyncEngine: use create_async_engine")
+        self._engine = engine
+        self._store: Any = Store(engine, table, subject, subject_type, schema=schema, metadata=metadata)
+        self.table: Table = self._store.table
+        """The table, for queries of your own."""
+        self._subject_type = subject_type
+        self._shutdown = shutdown
+        self._folder, self._why = _place(engine, self.table, journal)
+        self._journal = Journal(self._folder, fsync=fsync, limit_bytes=journal_bytes, memory=memory)
+        self._tally = Tally()
+        self._delivery = Delivery(
+            self._journal, self._store, self._tally, self._log, on_loop=self._on_loop, on_tick=self._on_tick
+        )
+        self._pruning = Pruning(self._store, retention, self._folder, self._log)
+        self._marks = Marks(self)
+        self._recorders: list[Recorder] = []
+        self._running = 0
+        self._opened = False
+        self._connected = False
+        self._logger: Any = None
+        self._by_hand = self._recorder(Redactor(), _NoFigures())
+        _share(self)
+
+    # Marking and adding.
+
+    def record(self, event: str, subject: str | None = None) -> Any:
+        """Return a dependency that marks a route (or all routes of a router or an application): for `dependencies=`.
+
+        Where a route is marked more than once, the nearest mark counts: a parameter's before the route's, then the
+        routers' from the inside, then the application's.
+
+        Args:
+            event: what the row's `event_type` says.
+            subject: the parameter of the path that the row's subject is taken from.
+
+        Raises:
+            ValueError: there is no name in it.
+        """
+        if type(event) is not str or not event:
+            raise ValueError(f"interactions: an event needs a name, such as record('view_item'), not {event!r}")
+        if subject is not None and (type(subject) is not str or not subject):
+            raise ValueError(f"interactions: a subject is the name of a parameter of the path, not {subject!r}")
+        return dependency(Mark(self, event, subject))
+
+    def add(self, **fields: Any) -> None:
+        """Add fields to the metadata of this request's row, until its answer is complete; elsewhere, do nothing."""
+        if (notes := self._notes()) is not None:
+            notes.fields.update(fields)
+
+    def about(self, subject: Any) -> None:
+        """Say what this request's row is about, where its path does not: something that it has made."""
+        if (notes := self._notes()) is not None:
+            notes.subject = subject
+
+    async def log(
+        self,
+        event: str,
+        request: Any = None,
+        response: Any = None,
+        *,
+        user_id: Any = None,
+        subject: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        trace_id: str | None = None,
+    ) -> None:
+        """Record a row by hand, in a request or outside of one; never raises.
+
+        What is not given is taken from the request that is being served. Outside of one, path and method are empty and
+        the status is 0.
+
+        Args:
+            event: what happened.
+            request: a Starlette request.
+            response: a Starlette response.
+            user_id: who did it.
+            subject: what it is about.
+            metadata: what else is worth knowing; sanitised.
+            trace_id: under which it is found in logs and traces.
+        """
+        try:
+            self._log_by_hand(
+                event, request, response, user_id=user_id, subject=subject, metadata=metadata, trace_id=trace_id
+            )
+        except Exception as error:
+            failures.contain("interactions", error)
+
+    # The table.
+
+    async def create_table(self) -> None:
+        """Make the table and its indexes, and leave them as they are where they are there."""
+        await self._store.create()
+
+    async def query(
+        self,
+        *,
+        event: str | None = None,
+        user: str | None = None,
+        subject: Any = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Any:
+        """Return a page of rows, the newest first: `items`, and `next`, which goes into `after` for the next page."""
+        return await self._store.query(
+            event=event, user=user, subject=subject, since=since, until=until, limit=limit, after=after
+        )
+
+    async def summary(
+        self,
+        *,
+        event: str | None = None,
+        user: str | None = None,
+        subject: Any = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        bucket: Literal["minute", "hour", "day", "week", "month"] | None = None,
+    ) -> Any:
+        """Return how often each event happened, by bucket of time if one is named."""
+        return await self._store.summary(
+            event=event, user=user, subject=subject, since=since, until=until, bucket=bucket
+        )
+
+    async def prune(self, retention: timedelta | float | None = None) -> int:
+        """Delete rows that are older than `retention` (by default the one given before), in pieces; return how many."""
+        return await self._pruning.prune(retention)
+
+    # Delivery.
+
+    async def flush(self, timeout: float | None = 10.0) -> bool:
+        """Deliver what waits; return whether all that this process has recorded so far is in the database.
+
+        What dead workers left in the journal comes along.
+
+        Args:
+            timeout: seconds after which it gives up; what waits stays in the journal. `None`: never.
+        """
+        self._open()
+        delivery, journal = self._delivery, self._journal
+        deadline = None if timeout is None else time.monotonic() + timeout
+        settled, adopted, waiting = delivery.settled, delivery.adopted, journal.pending
+        while journal.pending and delivery.settled - settled < waiting:
+            if delivery.adopted != adopted:
+                # They come first: what waited before comes after them.
+                settled, adopted, waiting = delivery.settled, delivery.adopted, journal.pending
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            delivery.hurry()
+            await asyncio.sleep(_POLL)
+        self._refresh()
+        return True
+
+    @property
+    def why(self) -> str:
+        """What the report says: which table, and where events wait for it."""
+        if not self._opened:
+            where = self._why or f"journal in {self._folder}"
+        elif self._journal.state == "journal":
+            where = f"journal in {self._folder}"
+        else:
+            where = self._why or f"journal in memory, as {self._folder} cannot be used: {self._journal.why}"
+        kept = f"; rows kept for {self._pruning.retention}" if self._pruning.retention else ""
+        return f"table {self.table.fullname}; {where}{kept}"
+
+    # A part.
+
+    def install(self, host: Host) -> None:
+        logs = host.settings.logs
+        redactor = Redactor(logs.redact, logs.allow) if logs else Redactor()
+        recorder = self._recorder(redactor, Figures(host, self._tally))
+        self._recorders.append(recorder)
+        if self._logger is None and logs is not None:
+            self._logger = host.logger(OWN_LOGGER)
+        host.closer(recorder)
+        host.on_start(self._start)
+        host.on_stop(self._stop)
+
+    def uninstall(self) -> None:
+        for recorder in self._recorders:
+            recorder.active = False
+            recorder.figures.remove()
+        self._recorders.clear()
+        self._marks.restore()
+        self._logger = None
+        self._running = 0
+        self._delivery.abandon()
+        self._pruning.abandon()
+        self._close()
+
+    def _recorder(self, redactor: Redactor, figures: Figures) -> Recorder:
+        return Recorder(
+            self._marks,
+            Sanitiser(redactor),
+            figures,
+            owner=self,
+            append=self._append,
+            subject_type=self._subject_type,
+        )
+
+    async def _start(self) -> None:
+        self._running += 1
+        self._open()
+        self._delivery.wake()
+
+    async def _stop(self) -> None:
+        self._running = max(0, self._running - 1)
+        await self.flush(self._shutdown)
+        if not self._running:
+            self._pruning.abandon()
+            await self._delivery.stop()
+            self._close()
+
+    def _open(self) -> None:
+        if not self._opened:
+            self._opened = True
+            self._journal.open()
+
+    def _close(self) -> None:
+        if self._opened:
+            self._opened = False
+            self._journal.close()
+
+    def _append(self, event: bytes) -> bool:
+        if not self._opened:
+            self._open()
+        kept = self._journal.append(event)
+        self._delivery.wake()
+        return kept
+
+    async def _on_loop(self) -> None:
+        """Let go of connections that belong to a loop which is closed; SQLite's belong to none."""
+        if self._connected and self._engine.dialect.name != "sqlite":
+            await self._engine.dispose(close=False)
+        self._connected = True
+
+    def _on_tick(self) -> None:
+        self._refresh()
+        self._pruning.look()
+
+    def _refresh(self) -> None:
+        self._delivery.refresh()
+        for recorder in self._recorders:
+            recorder.figures.refresh()
+
+    def _log(self, level: str, event: str, **fields: Any) -> None:
+        if self._logger is not None:
+            getattr(self._logger, level)(event, table=self.table.fullname, **fields)
+
+    def _notes(self) -> Notes | None:
+        request: Any = current.get()
+        try:
+            notes = request.notes
+        except AttributeError:
+            return None  # No request, a WebSocket, or nobody records here.
+        if notes is None:
+            request.notes = notes = {}
+        found: Notes | None = notes.get(self)
+        if found is None:
+            notes[self] = found = Notes()
+        return found
+
+    def _log_by_hand(
+        self,
+        event: Any,
+        request: Any,
+        response: Any,
+        *,
+        user_id: Any,
+        subject: Any,
+        metadata: Any,
+        trace_id: Any,
+    ) -> None:
+        if not isinstance(event, str) or not event:
+            raise TypeError(f"an event is a text, not {type(event).__name__}")
+        served = current.get()
+        scope: Mapping[str, Any] = getattr(request, "scope", None) or {}
+        path, method, status = ("", "", 0) if served is None else (served.path, served.method, served.status)
+        if user_id is None:
+            bound = bound_fields() if served is None or served.bound is None else served.bound
+            user_id = bound.get("user_id")
+        if trace_id is None:
+            trace_id = request_id() if served is None else served.trace_id
+        answered = getattr(response, "status_code", None)
+        recorder = self._recorders[0] if self._recorders else self._by_hand
+        recorder.record(
+            event,
+            user_id=user_id,
+            subject=subject,
+            path=str(scope.get("path", path)),
+            method=str(scope.get("method", method)),
+            status=answered if type(answered) is int else status,
+            trace_id=None if trace_id is None else str(trace_id)[:128],
+            metadata=recorder.metadata(metadata) if metadata else {},
+        )
+
+
+class _NoFigures(Figures):
+    """Counts nothing: of events by hand where no application is observed."""
+
+    def __init__(self) -> None:
+        self.recorded = self
+
+    def labels(self, *_: str) -> Any:
+        return self
+
+    def inc(self, _: float = 1.0) -> None:
+        """Count nothing."""
+
+
+def _place(engine: AsyncEngine, table: Table, journal: str | Path | bool | None) -> tuple[Path | None, str]:
+    """Return the journal's folder; or `None`, and why."""
+    if journal is None or journal is False:
+        return None, "journal in memory, as it was asked for"
+    if is_in_memory(engine.url):
+        return None, "journal in memory, as the database is"
+    if journal is not True:
+        return Path(journal).absolute(), ""
+    try:
+        return default_folder(engine.url, table), ""
+    except RuntimeError:
+        return None, "journal in memory, as nobody knows this user's home: give journal= a folder"
+
+
+_shared: WeakSet[Interactions] = WeakSet()
+
+
+def _share(new: Interactions) -> None:
+    """Remember whose journal is where.
+
+    Raises:
+        ValueError: another table's journal is there: its events would come into this one.
+    """
+    for other in _shared:
+        if new._folder is not None and other._folder == new._folder and _whole(other) != _whole(new):
+            raise ValueError(f"interactions: the journal of {other.table.fullname} is in {new._folder}: choose another")
+    _shared.add(new)
+
+
+def _whole(interactions: Interactions) -> tuple[str, str]:
+    return interactions._engine.url.render_as_string(hide_password=True), interactions.table.fullname

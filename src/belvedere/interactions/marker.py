@@ -1,0 +1,102 @@
+"""Marks on routes: which of them record, and what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from fastapi import params
+
+from belvedere.context import RequestContext
+
+_MARK: Final = "__belvedere_interaction__"
+_REMEMBERED: Final = 10_000
+"""Routes that are remembered; an application that makes routes as it runs is looked through again."""
+
+
+class Mark:
+    """What `record` was told: which event, whose, and which parameter of the path is its subject."""
+
+    __slots__ = ("event", "owner", "subject")
+
+    def __init__(self, owner: object, event: str, subject: str | None) -> None:
+        self.owner = owner
+        self.event = event
+        self.subject = subject
+
+
+def dependency(mark: Mark) -> Any:
+    """Return a dependency that does nothing and carries a mark."""
+
+    async def recorded() -> None:
+        """Do nothing: without Belvedere around the application, nothing is recorded."""
+
+    setattr(recorded, _MARK, mark)
+    return params.Depends(recorded)
+
+
+class Marks:
+    """Finds the marks of one owner on the routes that requests took, and takes them out of their way.
+
+    A dependency that does nothing costs each request 7 to 9 µs. So where a mark is found it is taken out of what the
+    route resolves at run time; what the application wrote, `route.dependencies`, stays as it is. `restore` puts it
+    back.
+    """
+
+    def __init__(self, owner: object) -> None:
+        self._owner = owner
+        self._known: dict[int, tuple[Any, Mark | None, frozenset[str]]] = {}
+        self._stripped: list[tuple[Any, list[Any], list[Any]]] = []
+
+    def of(self, request: RequestContext) -> Mark | None:
+        """Return the mark of the route that took a request: the nearest, if there are several; none for a 405."""
+        route = request.route
+        known = self._known.get(id(route))
+        if known is None:
+            if route is None:
+                return None
+            known = self._look(route)
+        return known[1] if request.method in known[2] else None
+
+    def restore(self) -> None:
+        """Put everything back where it was."""
+        self._known.clear()
+        while self._stripped:
+            dependant, before, after = self._stripped.pop()
+            if dependant.dependencies is after:
+                dependant.dependencies = before
+            else:  # somebody else's list by now, with what is theirs
+                dependant.dependencies = [one for one in before if self._is_own(one)] + dependant.dependencies
+
+    def _look(self, route: Any) -> tuple[Any, Mark | None, frozenset[str]]:
+        dependant = getattr(route, "dependant", None)
+        found: list[Mark] = [] if dependant is None else [mark for mark, _ in self._below(dependant)]
+        if found:
+            self._strip(dependant)
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        # The route is kept with it: while it lives, nobody else has its id.
+        known = (route, found[-1] if found else None, frozenset(getattr(route, "methods", None) or ()))
+        self._known[id(route)] = known
+        return known
+
+    def _below(self, dependant: Any) -> Iterator[tuple[Mark, Any]]:
+        """Yield marks in the order in which FastAPI resolves them: application, routers, route, parameters."""
+        for one in dependant.dependencies:
+            mark = getattr(one.call, _MARK, None)
+            if mark is not None and mark.owner is self._owner:
+                yield mark, one
+            yield from self._below(one)
+
+    def _strip(self, dependant: Any) -> None:
+        before = dependant.dependencies
+        after = [one for one in before if not self._is_own(one)]
+        if len(after) < len(before):
+            # A list of its own: a request that waits for one of the dependencies goes on through the other.
+            dependant.dependencies = after
+            self._stripped.append((dependant, before, after))
+
+    def _is_own(self, one: Any) -> bool:
+        """Whether this is nothing but a mark; what is a parameter's value has to stay."""
+        mark = getattr(one.call, _MARK, None)
+        return mark is not None and mark.owner is self._owner and one.name is None

@@ -1,0 +1,130 @@
+"""Old rows: deleted once an hour, at a moment of its own choice, by one worker of those that share a journal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from belvedere import failures
+from belvedere.conventions import InteractionEvent
+from belvedere.interactions.journal import locking
+
+PERIOD: Final = 3600.0
+"""Seconds between two times."""
+_FILE: Final = ".pruning"
+
+
+class Pruning:
+    """Deletes what is older than the retention.
+
+    Args:
+        store: where rows are.
+        retention: a `timedelta`, or days.
+        folder: of the journal, where workers agree on who does it; `None`: each does.
+        log: called with level, event and fields.
+
+    Raises:
+        ValueError: a retention that keeps nothing.
+    """
+
+    def __init__(
+        self, store: Any, retention: timedelta | float | None, folder: Path | None, log: Callable[..., None]
+    ) -> None:
+        self.retention = None if retention is None else _period(retention)
+        self._store = store
+        self._folder = folder
+        self._log = log
+        self._task: asyncio.Task[None] | None = None
+        self._next = _moment()
+
+    def look(self) -> None:
+        """Begin if it is time to; called on the event loop, often."""
+        if self.retention is None or time.monotonic() < self._next or (self._task and not self._task.done()):
+            return
+        self._next = _moment(after=PERIOD / 2)
+        self._task = asyncio.get_running_loop().create_task(self._hourly(), context=Context())
+
+    def abandon(self) -> None:
+        """Leave the rest for another time."""
+        task, self._task = self._task, None
+        if task is not None and not task.done():
+            with suppress(RuntimeError):  # its loop is closed
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
+    async def prune(self, retention: timedelta | float | None = None) -> int:
+        """Delete what is older, now; return how many rows that were.
+
+        Raises:
+            ValueError: no retention is given, here or before, or one that keeps nothing.
+        """
+        kept = self.retention if retention is None else _period(retention)
+        if kept is None:
+            raise ValueError("interactions: prune() needs a retention, as a timedelta or in days")
+        return int(await self._store.prune(datetime.now(UTC) - kept))
+
+    async def _hourly(self) -> None:
+        turn = _Turn(self._folder)
+        if not turn.taken:
+            return
+        try:
+            if rows := await self.prune():
+                self._log("info", InteractionEvent.PRUNED, rows=rows)
+            turn.over()
+        except Exception as error:
+            failures.contain("interactions", error)
+        finally:
+            turn.end()
+
+
+class _Turn:
+    """The right to do it, which one worker has at a time, and for the next of half a period nobody."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.taken = True
+        self._descriptor = -1
+        if not locking.available or folder is None or not folder.is_dir():
+            return
+        try:
+            self._descriptor = os.open(folder / _FILE, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            locking.fcntl.flock(self._descriptor, locking.fcntl.LOCK_EX | locking.fcntl.LOCK_NB)
+            found: Any = os.fstat(self._descriptor)
+            if found.st_size and time.time() - found.st_mtime < PERIOD / 2:
+                self.end()
+        except BlockingIOError:
+            self.end()
+        except OSError:
+            return  # A folder that cannot be written to: each does it by itself.
+
+    def over(self) -> None:
+        """Remember when it was done."""
+        if self._descriptor >= 0:
+            with suppress(OSError):
+                os.pwrite(self._descriptor, b"1", 0)
+
+    def end(self) -> None:
+        """Give it back."""
+        self.taken = False
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _moment(after: float = 0.0) -> float:
+    return time.monotonic() + after + random.uniform(0.0, PERIOD)  # noqa: S311
+
+
+def _period(given: Any) -> timedelta:
+    if isinstance(given, bool) or not isinstance(given, (timedelta, int, float)):
+        raise TypeError(f"interactions: a retention is a timedelta or a number of days, not {given!r}")
+    period = given if isinstance(given, timedelta) else timedelta(days=given)
+    if period <= timedelta(0):
+        raise ValueError(f"interactions: a retention of {period} keeps nothing; None keeps everything")
+    return period
