@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import secrets
+import shlex
 import sys
 
+from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
 from scholarships.config import Config, ConfigError
@@ -21,6 +24,10 @@ WELCOME = """
     curl -i {url}/scholarships/1 -H 'X-Request-ID: hello-1'
   A search, the best first:
     curl -s {url}/search -H 'Content-Type: application/json' -d '{{"query": "climate research"}}'
+  Signing in, as admin, partner or student, each with the password {password}, and a change:
+    TOKEN=$(curl -s {url}/auth/token -d username=admin --data-urlencode password={password} | cut -d '"' -f 4)
+    curl -s -X PATCH {url}/scholarships/1 -H "Authorization: Bearer $TOKEN" \\
+      -H 'Content-Type: application/json' -d '{{"amount": 33000}}'
   An error, in the shape that all have:
     curl -s {url}/scholarships/99
   The metrics, HTTP's and the database's:
@@ -47,8 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
         with listen(config) as listener:
             leave_cleanly()
             if command == "demo":
+                password = config.demo_password or SecretStr(secrets.token_urlsafe(9))
+                config = config.model_copy(update={"demo_password": password})
                 # To stderr: stdout has the log alone, for `| jq`.
-                print(WELCOME.format(url=address(listener)), file=sys.stderr, flush=True)
+                welcome = WELCOME.format(url=address(listener), password=shlex.quote(password.get_secret_value()))
+                print(welcome, file=sys.stderr, flush=True)
             serve(config, listener)
     except (ConfigError, PortError) as error:
         return _fail(str(error))

@@ -26,27 +26,34 @@ class Sort(StrEnum):
     TITLE_REVERSED = "-title"
 
 
-def _text(value: str) -> str | None:
+def without_nul(value: str) -> str:
+    """Refuse NUL."""
     # PostgreSQL's text holds every character but this one; SQLite takes it, and would then behave in another way.
     if "\0" in value:
         raise PydanticCustomError("string_nul", "Text must not have NUL characters")
-    return value.strip() or None
+    return value
 
 
-def _day(value: Any) -> Any:
+def _text(value: str) -> str | None:
+    return without_nul(value).strip() or None
+
+
+def day(value: Any) -> Any:
+    """Refuse what is not written as a day of the calendar."""
     # Pydantic also takes numbers, as seconds since 1970: 20270131 would silently be a day of that year.
     if value is None or type(value) is date or (isinstance(value, str) and _DAY.fullmatch(value)):
         return value
     raise PydanticCustomError("date_format", "Input should be a date such as 2027-01-31")
 
 
-def _lower(value: Any) -> Any:
+def lower(value: Any) -> Any:
+    """Take a text in small letters or capitals."""
     return value.lower() if isinstance(value, str) else value
 
 
 Query = Annotated[str, Field(max_length=500), AfterValidator(_text)]
 Name = Annotated[str, Field(max_length=100), AfterValidator(_text)]
-Day = Annotated[date | None, BeforeValidator(_day)]
+Day = Annotated[date | None, BeforeValidator(day)]
 Amount = Annotated[int, Field(ge=0, le=HIGHEST_INTEGER)]
 
 
@@ -67,7 +74,7 @@ class Filters(BaseModel):
     """The last deadline that counts."""
     field_of_study: Name | None = None
     """The whole name of a field, in small letters or capitals."""
-    level: Annotated[Level | None, BeforeValidator(_lower)] = None
+    level: Annotated[Level | None, BeforeValidator(lower)] = None
     country: Name | None = None
     """The whole name of a country, in small letters or capitals."""
     min_gpa: Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)] | None = None

@@ -37,3 +37,15 @@ class Scholarship(Base):
     min_gpa: Mapped[float | None] = mapped_column(Double)
     """The grade point average that is asked for, of 4.0; `None` where grades do not matter."""
     url: Mapped[str] = mapped_column(String(500))
+    owner: Mapped[str | None] = mapped_column(String(100))
+    """Who made it: the `sub` of a token; `None` for the samples."""
+
+
+class User(Base):
+    """Somebody who can sign in."""
+
+    __tablename__ = "users"
+
+    username: Mapped[str] = mapped_column(String(100), primary_key=True)
+    role: Mapped[str] = mapped_column(String(20))
+    password_hash: Mapped[str] = mapped_column(String(255))

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, desc, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, delete, desc, func, literal, or_, select, update
 
-import belvedere
 from scholarships.database import Database
 from scholarships.filters import Filters, ListQuery, SearchBody, Sort
 from scholarships.fulltext import full_text, searched_words
 from scholarships.models import Scholarship
-
-query_duration = belvedere.histogram(
-    "database_query_duration_seconds",
-    "Time that the database took for a query.",
-    ["operation", "table"],
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
-)
+from scholarships.queries import timed
 
 _ORDERS: dict[Sort, ColumnElement[Any]] = {
     Sort.DEADLINE: Scholarship.deadline.asc(),
@@ -53,7 +45,7 @@ class Scholarships:
     async def get(self, id: int) -> Scholarship | None:
         """Return one, or `None`."""
         async with self._database.session() as session:
-            with _timed():
+            with timed("SELECT", Scholarship):
                 return await session.get(Scholarship, id)
 
     async def page(self, wanted: ListQuery) -> tuple[Sequence[Scholarship], int]:
@@ -74,22 +66,53 @@ class Scholarships:
         rows, total = await self._page(statement, wanted, desc("score"), Scholarship.deadline)
         return [Found(row[0], row[1]) for row in rows], total
 
+    async def add(self, values: Mapping[str, Any], *, owner: str) -> Scholarship:
+        """Store a new one of this owner, and return it with its number."""
+        scholarship = Scholarship(**values, owner=owner)
+        async with self._database.session() as session:
+            with timed("INSERT", Scholarship):
+                session.add(scholarship)
+                await session.commit()
+        return scholarship
+
+    async def change(self, id: int, values: Mapping[str, Any], *, owner: str | None) -> Scholarship | None:
+        """Change these values of one, and return it; `None` if there is none, or not of this owner.
+
+        One statement: of two changes at once the later one wins, value by value, and the owner cannot change between a
+        question and the answer.
+        """
+        statement = update(Scholarship).where(*_owned(id, owner)).values(**values).returning(Scholarship)
+        async with self._database.session() as session:
+            with timed("UPDATE", Scholarship):
+                changed = (await session.execute(statement)).scalar_one_or_none()
+                await session.commit()
+        return changed
+
+    async def remove(self, id: int, *, owner: str | None) -> bool:
+        """Delete one; tell whether there was one of this owner."""
+        statement = delete(Scholarship).where(*_owned(id, owner)).returning(Scholarship.id)
+        async with self._database.session() as session:
+            with timed("DELETE", Scholarship):
+                removed = (await session.execute(statement)).scalar_one_or_none()
+                await session.commit()
+        return removed is not None
+
     async def _page(
         self, statement: Select[Any], wanted: ListQuery | SearchBody, *order: SQLColumnExpression[Any]
     ) -> tuple[Sequence[Any], int]:
         page = statement.order_by(*order, Scholarship.id).limit(wanted.limit).offset(wanted.offset)
         count = select(func.count()).select_from(statement.with_only_columns(Scholarship.id).subquery())
         async with self._database.session() as session:
-            with _timed():
+            with timed("SELECT", Scholarship):
                 rows = (await session.execute(page)).all()
-            with _timed():
+            with timed("SELECT", Scholarship):
                 total = (await session.execute(count)).scalar_one()
         return rows, total
 
 
-def _timed() -> AbstractContextManager[object]:
-    timer: AbstractContextManager[object] = query_duration.labels("SELECT", Scholarship.__tablename__).time()
-    return timer
+def _owned(id: int, owner: str | None) -> list[ColumnElement[bool]]:
+    one = [Scholarship.id == id]
+    return one if owner is None else [*one, Scholarship.owner == owner]
 
 
 def _narrowed(statement: Select[Any], filters: Filters) -> Select[Any]:

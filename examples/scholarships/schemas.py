@@ -22,6 +22,14 @@ class Level(StrEnum):
     VOCATIONAL = "vocational"
 
 
+class Role(StrEnum):
+    """What a user may do: `admin` everything, `partner` its own scholarships, `student` what everybody may."""
+
+    ADMIN = "admin"
+    PARTNER = "partner"
+    STUDENT = "student"
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(from_attributes=True, frozen=True, use_attribute_docstrings=True)
 
@@ -70,6 +78,22 @@ class ScholarshipHits(_Answer):
     """How many there are over all pages."""
     limit: int
     offset: int
+
+
+class AccessToken(_Answer):
+    """What signing in gives (RFC 6749, section 5.1)."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"
+    expires_in: int
+    """Seconds."""
+
+
+class Me(_Answer):
+    """Who is signed in."""
+
+    username: str
+    role: Role
 
 
 class ServiceInfo(_Answer):

@@ -6,14 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 import belvedere
 from scholarships import __version__
+from scholarships.auth.identity import IdentityMiddleware
+from scholarships.auth.passwords import Passwords
+from scholarships.auth.tokens import make_tokens
+from scholarships.bodies import BodyLimitMiddleware
 from scholarships.config import Config
 from scholarships.database import Database
 from scholarships.repository import Scholarships
-from scholarships.routes import root, scholarships
-from scholarships.startup import migrate
+from scholarships.routes import root, scholarships, signing_in, writing
+from scholarships.services.ownership import OwnedScholarships
+from scholarships.services.sign_in import SignIn
+from scholarships.startup import prepare
+from scholarships.users import Users
 
 DESCRIPTION = """
 Find scholarships by filters, or search them by text.
@@ -26,22 +34,36 @@ def create_app(config: Config | None = None) -> FastAPI:
     """Return the application; nothing is connected before it starts."""
     config = config or Config()
     database = Database(config.database_url)
+    passwords = Passwords()
+    tokens = make_tokens(config)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         try:
-            # In production, migrations are a step of the deployment, and no made-up scholarship is wanted.
-            if not config.production:
-                await migrate(database, with_samples=True)
+            await prepare(config, database, passwords)
             yield
         finally:
+            passwords.close()
             await database.close()
 
     app = FastAPI(title="Scholarship API", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.config = config
     app.state.scholarships = Scholarships(database)
-    app.include_router(root.router)
-    app.include_router(scholarships.router)
+    app.state.owned_scholarships = OwnedScholarships(app.state.scholarships)
+    app.state.sign_in = SignIn(Users(database), passwords, tokens)
+    for routes in (root, scholarships, writing, signing_in):
+        app.include_router(routes.router)
+    # The last one added is the first to be called.
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(IdentityMiddleware, tokens=tokens)
+    if config.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=config.cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID", "traceparent", "tracestate"],
+            expose_headers=["X-Request-ID", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"],
+        )
     belvedere.observe(
         app,
         belvedere.Check("database", database.ping, timeout=1.0, message="Database connection failed"),

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 
+from scholarships.bodies import BodyRoute
 from scholarships.filters import ListQuery, SearchBody
 from scholarships.repository import Scholarships
+from scholarships.routes.responses import NOT_FOUND, TOO_LARGE, UNAVAILABLE
 from scholarships.schemas import HIGHEST_INTEGER, ScholarshipHit, ScholarshipHits, ScholarshipOut, ScholarshipPage
 
-Responses = dict[int | str, dict[str, Any]]
-
-# Belvedere documents the shape of errors; here is what they mean.
-UNREADABLE: Responses = {400: {"description": "The body could not be read"}}
-NOT_FOUND: Responses = {404: {"description": "There is no such scholarship"}}
-UNAVAILABLE: Responses = {503: {"description": "The database cannot be reached"}}
-
-router = APIRouter(tags=["scholarships"], responses=UNAVAILABLE)
+router = APIRouter(tags=["scholarships"], responses=UNAVAILABLE, route_class=BodyRoute)
 
 
 def _repository(request: Request) -> Scholarships:
@@ -26,6 +21,7 @@ def _repository(request: Request) -> Scholarships:
 
 
 Repository = Annotated[Scholarships, Depends(_repository)]
+Id = Annotated[int, Path(ge=1, le=HIGHEST_INTEGER)]
 
 
 @router.get("/scholarships", summary="List scholarships")
@@ -37,9 +33,7 @@ async def list_scholarships(wanted: Annotated[ListQuery, Query()], repository: R
 
 
 @router.get("/scholarships/{id}", summary="Read a scholarship", responses=NOT_FOUND)
-async def view_scholarship(
-    id: Annotated[int, Path(ge=1, le=HIGHEST_INTEGER)], repository: Repository
-) -> ScholarshipOut:
+async def view_scholarship(id: Id, repository: Repository) -> ScholarshipOut:
     """One scholarship, by its number."""
     row = await repository.get(id)
     if row is None:
@@ -47,7 +41,7 @@ async def view_scholarship(
     return ScholarshipOut.model_validate(row)
 
 
-@router.post("/search", summary="Search scholarships", responses=UNREADABLE)
+@router.post("/search", summary="Search scholarships", responses=TOO_LARGE)
 async def search_scholarships(wanted: SearchBody, repository: Repository) -> ScholarshipHits:
     """Scholarships that pass all filters and have every word of `query`, the best first.
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import URL
 
+from scholarships.auth import passwords
 from scholarships.config import Config
 from tests.examples.scholarships import databases
-from tests.examples.scholarships.serving import made, running
+from tests.examples.scholarships.identities import KEYS
+from tests.examples.scholarships.serving import calling, served
 
 Empty = Callable[[Path], AbstractContextManager[URL]]
 
@@ -24,6 +29,13 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away what the machine says: each test says everything itself."""
     for name in Config.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_passwords() -> Iterator[None]:
+    """Hash with a hundredth of the work: what is tested is who is let in, not how strong argon2 is."""
+    with patch.object(passwords, "PasswordHasher", partial(PasswordHasher, 1, 1024, 1)):
+        yield
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
@@ -50,16 +62,23 @@ def empty_url(empty: Empty, tmp_path: Path) -> Iterator[URL]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def written_url(empty: Empty, tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A migrated database with the samples, for the tests of one module, each of which writes to rows of its own."""
+    with empty(tmp_path_factory.mktemp("written")) as url:
+        databases.prepare(url)
+        yield url
+
+
 @pytest_asyncio.fixture
 async def app(sample_url: URL) -> AsyncIterator[FastAPI]:
     """The running service over the samples."""
-    with made(Config(database_url=sample_url)) as app:
-        async with running(app):
-            yield app
+    async with served(Config(database_url=sample_url, **KEYS)) as app:
+        yield app
 
 
 @pytest_asyncio.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """What calls the running service."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with calling(app) as client:
         yield client

@@ -11,8 +11,10 @@ from uuid import uuid4
 import asyncpg
 from sqlalchemy import URL, make_url
 
+from scholarships import startup
+from scholarships.auth.passwords import Passwords
+from scholarships.config import Config
 from scholarships.database import Database
-from scholarships.startup import migrate
 
 
 @contextmanager
@@ -32,12 +34,18 @@ def postgres(server: str) -> Iterator[URL]:
         asyncio.run(_execute(server, f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
+PASSWORD = "correct horse battery staple"
+"""Of the users of the samples."""
+
+
 def prepare(url: URL) -> None:
-    """Migrate a database and load the samples."""
+    """Migrate a database, and load the samples and their users."""
+    config = Config(database_url=url, demo_password=PASSWORD)
 
     async def run() -> None:
-        database = Database(url)
-        await migrate(database, with_samples=True)
+        database, passwords = Database(url), Passwords()
+        await startup.prepare(config, database, passwords)
+        passwords.close()
         await database.close()
 
     asyncio.run(run())

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import httpx
 from fastapi import FastAPI
 
 import belvedere
@@ -46,6 +47,19 @@ async def running(app: FastAPI) -> AsyncIterator[FastAPI]:
         await asyncio.wait([task])
         if not task.cancelled():
             task.exception()
+
+
+@asynccontextmanager
+async def served(config: Config) -> AsyncIterator[FastAPI]:
+    """Yield an application that runs."""
+    with made(config) as app:
+        async with running(app):
+            yield app
+
+
+def calling(app: FastAPI, **transport: Any) -> httpx.AsyncClient:
+    """Return what calls an application; the options are those of `httpx.ASGITransport`."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app, **transport), base_url="http://test")
 
 
 def _expect(message: dict[str, Any], kind: str) -> None:

@@ -115,22 +115,33 @@ async def test_document(client: httpx.AsyncClient) -> None:
     assert document["info"]["title"] == "Scholarship API"
     assert document["info"]["version"] == __version__
     answers = {
-        f"{method.upper()} {path}": {
-            status: answer["content"]["application/json"]["schema"]["$ref"].removeprefix("#/components/schemas/")
-            for status, answer in call["responses"].items()
-        }
+        f"{method.upper()} {path}": {status: _schema(answer) for status, answer in call["responses"].items()}
         for path, calls in document["paths"].items()
         for method, call in calls.items()
     }
     error, invalid = "ErrorEnvelope", "ValidationErrorEnvelope"
     always = {"4XX": error, "500": error}
+    read = {"422": invalid, "503": error, **always}
+    written = {"401": error, "403": error, **read}
     assert answers == {
         "GET /": {"200": "ServiceInfo", **always},
-        "GET /scholarships": {"200": "ScholarshipPage", "422": invalid, "503": error, **always},
-        "GET /scholarships/{id}": {"200": "ScholarshipOut", "404": error, "422": invalid, "503": error, **always},
-        "POST /search": {"200": "ScholarshipHits", "400": error, "422": invalid, "503": error, **always},
+        "GET /scholarships": {"200": "ScholarshipPage", **read},
+        "GET /scholarships/{id}": {"200": "ScholarshipOut", "404": error, **read},
+        "POST /search": {"200": "ScholarshipHits", "413": error, **read},
+        "POST /scholarships": {"201": "ScholarshipOut", "413": error, **written},
+        "PATCH /scholarships/{id}": {"200": "ScholarshipOut", "404": error, "413": error, **written},
+        "DELETE /scholarships/{id}": {"204": None, "404": error, **written},
+        "POST /auth/token": {"200": "AccessToken", "401": error, **read},
+        "GET /auth/me": {"200": "Me", "401": error, **always},
     }
     assert not document["components"]["schemas"].keys() & {"HTTPValidationError", "ValidationError"}
+
+
+def _schema(answer: dict[str, Any]) -> str | None:
+    if "content" not in answer:
+        return None
+    reference: str = answer["content"]["application/json"]["schema"]["$ref"]
+    return reference.removeprefix("#/components/schemas/")
 
 
 async def test_parameters(client: httpx.AsyncClient) -> None:
