@@ -47,7 +47,7 @@ async def update_scholarship(id: Id, changes: ScholarshipChanges, who: Writer, o
     return ScholarshipOut.model_validate(await owned.change(id, changes, who))
 
 
-@router.delete("/{id}", status_code=204, summary="Delete a scholarship", responses=NOT_FOUND)
+@router.delete("/{id}", status_code=204, response_model=None, summary="Delete a scholarship", responses=NOT_FOUND)
 async def delete_scholarship(id: Id, who: Writer, owned: Owned) -> None:
     """Nothing: it is gone, and its number is given to no other."""
     await owned.remove(id, who)
