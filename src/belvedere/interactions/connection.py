@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
@@ -18,9 +18,9 @@ OWN: Final = "belvedere_own"
 """The execution option of statements that are Belvedere's own, for whoever measures or traces an engine."""
 
 GRACE: Final = 1.0
-"""Seconds that a connection which is given up may take to close before nobody waits for it any longer."""
+"""Seconds that connecting or closing may go on when nobody wants the connection any more."""
 
-_given_up: set[asyncio.Task[None]] = set()
+_unfinished: set[asyncio.Task[Any]] = set()
 
 
 class Refused(Exception):  # noqa: N818
@@ -49,20 +49,26 @@ class Connections:
         if not self._shared:
             self._single = engine.execution_options(**{OWN: True}, isolation_level="AUTOCOMMIT")
 
-    async def single(self, work: Callable[[AsyncConnection], Awaitable[Found]]) -> Found:
+    async def single(self, work: Callable[[AsyncConnection], Awaitable[Found]], *, events: bool = False) -> Found:
         """Do `work`, whose statements are transactions by themselves.
 
+        Args:
+            work: what to do with a connection.
+            events: whether it writes events: a failure may then be the fault of one of them.
+
         Raises:
-            Refused: the database will never take it.
-            Unavailable: it does not take it now.
+            Refused: the database will never take the events.
+            Unavailable: it does not do it now.
         """
-        return await self._do(self._single, work)
+        return await self._do(self._single, work, events=events)
 
-    async def transaction(self, work: Callable[[AsyncConnection], Awaitable[Found]]) -> Found:
-        """Do `work` in one transaction; it raises what `single` raises."""
-        return await self._do(self._transactional, work)
+    async def transaction(self, work: Callable[[AsyncConnection], Awaitable[Found]], *, events: bool = False) -> Found:
+        """Do `work` in one transaction; arguments and errors are those of `single`."""
+        return await self._do(self._transactional, work, events=events)
 
-    async def _do(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Found]]) -> Found:
+    async def _do(
+        self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Found]], *, events: bool
+    ) -> Found:
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._connected(engine, work)
@@ -70,43 +76,71 @@ class Connections:
             raise Unavailable(f"no answer within {self._seconds:g} s") from None
         except Exception as error:
             # Without its cause, whose text shows statements and values.
-            if (reason := refusal(error)) is not None:
+            if events and (reason := refusal(error)) is not None:
                 raise Refused(reason) from None
             raise Unavailable(describe(error)) from None
 
     async def _connected(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Found]]) -> Found:
-        connection = await engine.connect()
+        connection = await self._whole(_connect(engine))
         try:
             found = await work(connection)
             if connection.in_transaction():
                 await connection.commit()
         except asyncio.CancelledError:
-            await self._give_up(connection)
+            await _waited(self._give_up(connection))
             raise
         except Exception:
-            await self._close(connection)
+            await _waited(self._close(connection))
             raise
-        await self._close(connection)
+        await _waited(self._close(connection))
         return found
 
-    async def _close(self, connection: AsyncConnection) -> None:
+    async def _whole(self, connecting: Coroutine[Any, Any, AsyncConnection]) -> AsyncConnection:
+        """Wait for a connection. SQLAlchemy is not cancelled in the middle: it may lose one that its pool counts."""
+        task = _kept(connecting)
         try:
-            with suppress(Exception):  # What was done is done.
-                await connection.close()
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await self._give_up(connection)
+            await _waited(self._connected_in_vain(task))
             raise
+
+    async def _connected_in_vain(self, task: asyncio.Task[AsyncConnection]) -> None:
+        await asyncio.wait({task}, timeout=GRACE)
+        if not task.done():
+            task.cancel()  # It hangs, so there is none to be lost.
+        with suppress(Exception, asyncio.CancelledError):
+            await self._close(await task)
+
+    async def _close(self, connection: AsyncConnection) -> None:
+        with suppress(Exception):  # What was done is done.
+            await connection.close()
 
     async def _give_up(self, connection: AsyncConnection) -> None:
         """Let go of a connection that is in the middle of something: nobody else gets it."""
+        with suppress(Exception):
+            if not self._shared:
+                await connection.invalidate()
+        await self._close(connection)
 
-        async def close() -> None:
-            with suppress(Exception):
-                if not self._shared:
-                    await connection.invalidate()
-                await connection.close()
 
-        task = asyncio.get_running_loop().create_task(close())
-        _given_up.add(task)
-        task.add_done_callback(_given_up.discard)
-        await asyncio.wait({task}, timeout=GRACE)
+async def _connect(engine: AsyncEngine) -> AsyncConnection:
+    return await engine.connect()
+
+
+def _kept(work: Coroutine[Any, Any, Found]) -> asyncio.Task[Found]:
+    """Do `work` to its end, whatever becomes of who waits for it."""
+    task = asyncio.get_running_loop().create_task(work)
+    _unfinished.add(task)
+    task.add_done_callback(_finished)
+    return task
+
+
+def _finished(task: asyncio.Task[Any]) -> None:
+    _unfinished.discard(task)
+    if not task.cancelled():
+        task.exception()  # It was told to who waited, if anybody did.
+
+
+async def _waited(work: Coroutine[Any, Any, None]) -> None:
+    """Do `work` to its end, and wait for it, but not for ever."""
+    await asyncio.wait({_kept(work)}, timeout=2 * GRACE)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 
-from belvedere.interactions.connection import Connections, Refused
+from belvedere.interactions.connection import Connections
 from belvedere.interactions.table import FIXED
 from belvedere.interactions.verdicts import Unavailable
 
@@ -61,7 +61,7 @@ async def create(connections: Connections, table: Table, subject: str) -> None:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             missing = await connections.transaction(lambda connection: _create(connection, table, subject))
-        except (Refused, Unavailable) as error:
+        except Unavailable as error:
             if attempt == ATTEMPTS:
                 raise Unavailable(f"the table was not made: {error}") from None
             await asyncio.sleep(0.02 * attempt)

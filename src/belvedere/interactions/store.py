@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Executable, MetaData, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from belvedere.interactions import creation, generic, insert
+from belvedere.interactions import creation, filters, generic, insert, query, retention, summary
 from belvedere.interactions.connection import Connections, Refused
 from belvedere.interactions.table import define
 from belvedere.interactions.verdicts import Unavailable
@@ -104,6 +105,86 @@ class Store:
                 raise
         return Written(rows, refused)
 
+    async def query(
+        self,
+        *,
+        event: str | None = None,
+        user: str | None = None,
+        subject: str | int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> query.Page:
+        """Return a page of rows, the newest first.
+
+        Event and subject are found by an index; a user by reading what the other filters leave.
+
+        Args:
+            event: the event's type.
+            user: who it was.
+            subject: what it was about.
+            since: the first moment; UTC where it names no time zone.
+            until: the first moment that is no longer asked for.
+            limit: rows of the page, 1 to 1,000.
+            after: the `next` of the page before.
+
+        Raises:
+            ValueError: a limit, cursor or moment that is none, or a subject that is no number where subjects are.
+            Unavailable: the database is away.
+        """
+        begin = query.check(limit, after)
+        conditions = filters.conditions(
+            self.table, self._subject, event=event, user=user, about=subject, since=since, until=until
+        )
+        by_type = event is None and subject is None
+        return await self._connections.transaction(
+            lambda connection: query.page(connection, self.table, conditions, begin, limit, by_type=by_type)
+        )
+
+    async def summary(
+        self,
+        *,
+        event: str | None = None,
+        user: str | None = None,
+        subject: str | int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        bucket: summary.Bucket | None = None,
+    ) -> list[summary.Row]:
+        """Return counts for each event, and for each stretch of time if `bucket` says how long one is, in UTC.
+
+        Stretches without interactions are left out. The other arguments are those of `query`.
+
+        Raises:
+            ValueError: a bucket or moment that is none, or a subject that is no number where subjects are.
+            Unavailable: the database is away.
+        """
+        summary.check(bucket)
+        conditions = filters.conditions(
+            self.table, self._subject, event=event, user=user, about=subject, since=since, until=until
+        )
+        return await self._connections.transaction(
+            lambda connection: summary.summarise(connection, self.table, conditions, bucket)
+        )
+
+    async def prune(self, before: datetime, *, chunk: int = retention.CHUNK, pause: float = retention.PAUSE) -> int:
+        """Delete what is older than `before`, in chunks that take about 15 ms each; return how many rows.
+
+        It may be cancelled, and several workers may do it at once.
+
+        Args:
+            before: the first moment that stays; UTC where it names no time zone.
+            chunk: rows of a chunk at most.
+            pause: seconds between two chunks.
+
+        Raises:
+            ValueError: a chunk without rows, or a pause below 0.
+            Unavailable: the database is away; what is left is left for another time.
+        """
+        before = filters.moment("before", before)
+        return await retention.prune(self._connections, self.table, before, chunk=chunk, pause=pause)
+
     async def _add(self, payloads: list[bytes]) -> int:
         if not self._looked:
             if not await self._connections.single(_takes_json_apart):
@@ -120,14 +201,16 @@ class Store:
             result: Any = await connection.execute(statement, {insert.BATCH: batch})
             return int(result.rowcount)
 
-        return await self._connections.single(add)
+        return await self._connections.single(add, events=True)
 
     async def _add_rows(self, payloads: list[bytes]) -> int:
         try:
             rows = [generic.row(payload, self.table, self._subject) for payload in payloads]
         except ValueError as error:
             raise Refused(str(error)) from None
-        return await self._connections.transaction(lambda connection: generic.add(connection, self.table, rows))
+        return await self._connections.transaction(
+            lambda connection: generic.add(connection, self.table, rows), events=True
+        )
 
 
 async def _takes_json_apart(connection: AsyncConnection) -> bool:

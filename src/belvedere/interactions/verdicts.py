@@ -54,6 +54,13 @@ _HINTS: Final = {
     "28P01": "the password was refused",
     "3D000": "there is no such database",
     "25006": "it is read-only",
+    "08003": "the connection was lost",
+    "08006": "the connection was lost",
+    "SQLITE_BUSY": "locked",
+    "SQLITE_LOCKED": "locked",
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_READONLY": "it is read-only",
+    "SQLITE_CANTOPEN": "its file cannot be opened",
     "no such table": "there is no such table; create_table() or the migration makes it",
     "has no column": "the table lacks a column",
     "ON CONFLICT clause": "event_id is not unique in the table",
@@ -85,15 +92,13 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         # asyncio's own text names the address; the number is all that is needed.
         return os.strerror(error.errno) if error.errno > 0 else type(error).__name__
-    state = _state(error)
-    if state is not None:
+    if (state := _state(error)) is not None:
         return f"{_HINTS.get(state, _kind(error))} ({state})"
-    name = _sqlite(error)
-    text = str(getattr(error, "orig", ""))
-    hint = next((said for part, said in _HINTS.items() if part in text), None) if name is not None else None
-    if hint is not None:
-        return hint
-    return f"{_kind(error)} ({name})" if name is not None else _kind(error)
+    if (name := _sqlite(error)) is None:
+        return _kind(error)
+    # SQLite has one name for many errors, and its texts name tables and columns alone.
+    texts = f"{name} {_driver(error)}"
+    return f"{next((said for part, said in _HINTS.items() if part in texts), _kind(error))} ({name})"
 
 
 def _needs_other(error: BaseException, code: str | None) -> bool:

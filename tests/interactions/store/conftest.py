@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,26 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     """An engine of that database; in PostgreSQL each test has a schema of its own."""
-    if not database.startswith("postgresql"):
-        engine = create_async_engine(database)
+    async with opened(database) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def postgres(postgres_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine of PostgreSQL, for what SQLite does not have."""
+    async with opened(postgres_url) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[AsyncEngine]:
+    if not url.startswith("postgresql"):
+        engine = create_async_engine(url)
         yield engine
         await engine.dispose()
         return
     schema = f"test_{uuid.uuid4().hex}"
-    engine = create_async_engine(database, connect_args={"server_settings": {"search_path": schema}})
+    engine = create_async_engine(url, connect_args={"server_settings": {"search_path": schema}})
     async with engine.begin() as connection:
         await connection.execute(text(f"CREATE SCHEMA {schema}"))
     yield engine
