@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from belvedere import failures
-from belvedere.interactions.journal import folder as folders
 from belvedere.interactions.journal import forks, frames, locking
+from belvedere.interactions.journal.adoption import Adoption
 from belvedere.interactions.journal.batch import Batch, Payload
 from belvedere.interactions.journal.memory import Held, Memory
 from belvedere.interactions.journal.trail import Trail
 from belvedere.interactions.journal.writer import LOOK, Writer
 
-ADOPTED: Final = 16
-"""Dead workers whose files are open at once; the others wait, or are a sibling's."""
 _MOVED: Final = 64
 """Events that go from memory to the file with each call, once that works again."""
 _DIES: Final = "memory alone: events that are not delivered end with the process"
@@ -32,8 +30,9 @@ class Journal:
     thread as well, and read and remove files, so better not from the event loop's; they wait for each other, never
     for one another's files while they keep `append` waiting. Figures never wait.
 
-    An event is delivered at least once: again only if the process, or the power, ends between its delivery and
-    `Batch.done()`. Without `fsync` it outlives the process however that ends, and not a power failure.
+    An event is delivered at least once: again only if the process ends, or the journal is closed, before `Batch.done()`
+    of its batch or of an earlier one. Without `fsync` it outlives the process however that ends, and not a power
+    failure. What memory has goes to the file as soon as there is one, but for what is taken: `back()` lets it go there.
 
     Args:
         folder: made if it is not there, for this user alone; workers of one service share it. `None`: memory alone.
@@ -55,19 +54,20 @@ class Journal:
         memory: int = 10_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._folder = None if folder is None else folder.absolute()
+        folder = None if folder is None else folder.absolute()
         self._memory = Memory(memory)
         self._clock = clock
         self._dropped: Counter[str] = Counter()
         self._trails: list[Trail] = []
         self._writer = Writer(
-            self._folder,
+            folder,
             self._trails,
             self._dropped,
             fsync=fsync,
             segment_bytes=segment_bytes,
             room=lambda: limit_bytes - self._used(),
         )
+        self._adoption = None if folder is None else Adoption(folder, self._trails, self._dropped)
         # What holds this one: `append`, and whatever moves where it writes to.
         self._appending = threading.Lock()
         # What holds this one: all that reads or removes. Whoever has both has taken this one first.
@@ -75,7 +75,6 @@ class Journal:
         self._era = 0
         self._opened = False
         self._closed = False
-        self._foreign = 0
         self._oldest: float | None = None
         forks.follow(self)
 
@@ -86,17 +85,19 @@ class Journal:
         """
         with self._appending:
             self._closed = False
-            if not self._opened:
-                self._opened = True
+            self._opened = True
+            try:
                 self._writer.ready(self._clock())
+            except ValueError as error:  # a path that cannot be one
+                failures.contain("interactions", error)
 
     def append(self, payload: Payload) -> bool:
         """Put an event at the end, in one write; return whether it is kept, on disk or in memory. Never raises.
 
         400 bytes cost 2 µs of processor time on disk, 1 µs in memory.
         """
-        with self._appending:
-            try:
+        try:
+            with self._appending:
                 now = self._clock()
                 writer = self._writer
                 segment = writer.segment
@@ -106,9 +107,10 @@ class Journal:
                 if segment.end + len(data) > writer.stop or len(data) > frames.LARGEST:
                     return self._append_carefully(payload, now)
                 return writer.write(data, 1, now) or self._hold(payload, now)
-            except Exception as error:
-                failures.contain("interactions", error)
-                return False
+        except Exception as error:
+            failures.contain("interactions", error)
+            self._dropped["failed"] += 1
+            return False
 
     def take(self, limit: int, size: int = 1 << 20) -> Batch | None:
         """Return the oldest events that nobody has taken, those of adopted workers first; `None`: there are none.
@@ -138,21 +140,13 @@ class Journal:
         """
         with self._delivering:
             self._recover()
-            folder = self._folder
-            if folder is None or not locking.available or not self._opened:
+            self._retire()
+            if self._adoption is None or not locking.available or not self._opened:
                 return 0
             try:
-                census = folders.Census(folder)
-            except OSError:
-                return 0  # Not there; whoever writes tells.
-            segments = 0
-            own = {trail.name for trail in self._trails}
-            for name in census.lives:
-                if name not in own and len(self._trails) <= ADOPTED:
-                    segments += self._adopt(census, name)
-            own = {trail.name for trail in self._trails}
-            self._foreign = sum([size for name, size in census.sizes.items() if name not in own])
-            return segments
+                return self._adoption.adopt()
+            except (OSError, ValueError):
+                return 0  # Where it cannot be read, it cannot be written, and `why` tells.
 
     def close(self) -> None:
         """Let go of the files: what is not delivered waits there for whoever adopts it. Never raises.
@@ -160,7 +154,8 @@ class Journal:
         What is in memory goes to the file if that is possible. An event that comes later is dropped.
         """
         with self._delivering:
-            self._recover()
+            self._memory.give_up()
+            self._recover(at_once=bool(self._memory.waiting))
             with self._appending:
                 for trail in self._trails:
                     _close(trail)
@@ -179,11 +174,8 @@ class Journal:
                 return
             self._memory.settle(batch.held, delivered=delivered)
             for trail, span in batch.spans:
-                trail.settle(span, delivered=delivered)
-            for trail in {trail for trail, _ in batch.spans}:
-                if trail is not self._writer.trail and trail.finished:
-                    self._trails.remove(trail)
-                    _close(trail)
+                trail.cursor.settle(span, delivered=delivered)
+            self._retire()
 
     @property
     def state(self) -> Literal["journal", "memory"]:
@@ -211,7 +203,7 @@ class Journal:
         # While somebody reads, what was known before is good enough.
         if self._delivering.acquire(blocking=False):
             try:
-                found = [trail.oldest for trail in self._trails]
+                found = [trail.cursor.oldest for trail in self._trails]
                 self._oldest = min([at for at in (*found, self._memory.oldest) if at is not None], default=None)
             finally:
                 self._delivering.release()
@@ -223,7 +215,8 @@ class Journal:
 
         `journal_full` and `memory_full`: there was no room; `too_large`: one of more than 16 MiB; `closed`: it came
         after `close`, or was in memory then; `torn`: a last record that was not written whole; `corrupt`: a stretch
-        of a file that is no record; `unreadable`: its file is gone or cannot be read.
+        of a file that is no record; `unreadable`: its file is gone or cannot be read; `failed`: a
+        failure of this journal.
         """
         return dict(self._dropped)
 
@@ -239,7 +232,6 @@ class Journal:
         self._trails.clear()
         self._memory.clear()
         self._dropped.clear()
-        self._foreign = 0
         self._oldest = None
         self._era += 1
         self._writer.leave("not open in this process yet")
@@ -280,20 +272,21 @@ class Journal:
         self._memory.move_back(held)
         return False
 
-    def _recover(self) -> None:
+    def _recover(self, *, at_once: bool = False) -> None:
         """Go back to the file, if that works again, with all that waits in memory."""
         more = self._opened
         while more:
             with self._appending:
                 now = self._clock()
-                self._writer.ready(now)
+                self._writer.ready(now, at_once=at_once)
                 more = self._move(now)
+            at_once = False
 
     def _take_from(self, trail: Trail, batch: Batch, limit: int, size: int) -> None:
         size -= sum(map(len, batch.payloads))
         try:
             while len(batch.payloads) < limit and (size > 0 or not batch.payloads):
-                taken = trail.take(limit - len(batch.payloads), size)
+                taken = trail.cursor.take(limit - len(batch.payloads), size)
                 if taken is None:
                     break
                 span, payloads = taken
@@ -302,23 +295,19 @@ class Journal:
                 size -= span.stop - span.start
         except OSError as error:
             failures.contain("interactions", error)
+            with self._appending:
+                self._writer.look(self._clock())
 
-    def _adopt(self, census: folders.Census, name: str) -> int:
-        try:
-            trail = census.adopt(name, self._dropped)
-        except OSError as error:
-            failures.contain("interactions", error)
-            return 0
-        if trail is None:
-            return 0
-        if trail.finished:
-            _close(trail)
-            return 0
-        self._trails.append(trail)
-        return trail.segments
+    def _retire(self) -> None:
+        """Remove what is left of trails that are delivered, but for that of this worker."""
+        for trail in list(self._trails):
+            if trail is not self._writer.trail and trail.cursor.finished:
+                self._trails.remove(trail)
+                _close(trail)
 
     def _used(self) -> int:
-        return self._foreign + sum([trail.size for trail in list(self._trails)])
+        foreign = 0 if self._adoption is None else self._adoption.foreign
+        return foreign + sum([trail.size for trail in list(self._trails)])
 
 
 def _age(trail: Trail) -> str:

@@ -5,6 +5,7 @@ The file holds how far the worker's events are delivered.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -12,6 +13,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from belvedere.interactions.journal import forks
 from belvedere.interactions.journal.locking import fcntl
 
 SUFFIX: Final = ".life"
@@ -32,12 +34,13 @@ class Life:
 
     Args:
         path: of the file.
-        descriptor: opened for reading and writing, and locked.
+        descriptor: opened for reading and writing.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
+        forks.follow(self)
 
     @classmethod
     def begin(cls, path: Path) -> Life:
@@ -46,19 +49,20 @@ class Life:
         Raises:
             OSError: there is no right or no room to, or it is not to be had.
         """
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600)
-        try:
-            # Whoever finds it before it is locked takes its worker for dead, and removes it: it is empty.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.fstat(descriptor).st_nlink:
-                raise FileNotFoundError(f"{path} was removed")
-            life = cls(path, descriptor)
-            life.write(Checkpoint(0, 0, 0))
-        except OSError:
-            os.close(descriptor)
+        for _ in range(3):
+            life = cls(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o600))
+            try:
+                # Whoever finds it before it is locked takes its worker for dead, and removes it, as it is empty.
+                if life._locked() and life.there:
+                    life.write(Checkpoint(0, 0, 0))
+                    return life
+            except OSError:
+                path.unlink(missing_ok=True)
+                life.close()
+                raise
             path.unlink(missing_ok=True)
-            raise
-        return life
+            life.close()
+        raise BlockingIOError(errno.EAGAIN, "somebody else has locked it", str(path))
 
     @classmethod
     def take(cls, path: Path) -> Life | None:
@@ -68,20 +72,19 @@ class Life:
             OSError: it cannot be looked at.
         """
         try:
-            descriptor = os.open(path, os.O_RDWR | _NOFOLLOW)
+            life = cls(path, os.open(path, os.O_RDWR | _NOFOLLOW))
         except FileNotFoundError:
             return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = os.fstat(descriptor)
-            if found.st_nlink and stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
-                return cls(path, descriptor)
-        except BlockingIOError:
-            pass
+            found = os.fstat(life._descriptor)
+            ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+            # Whoever had it before may have removed it.
+            if ours and life._locked() and life.there:
+                return life
         except OSError:
-            os.close(descriptor)
+            life.close()
             raise
-        os.close(descriptor)
+        life.close()
         return None
 
     @property
@@ -119,6 +122,21 @@ class Life:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def forked(self) -> None:
+        """Leave it to the parent: a child that keeps it open would be its sign of life after the parent's end."""
+        try:
+            self.close()
+        except OSError:
+            pass  # The parent was about to close it.
+
+    def _locked(self) -> bool:
+        """Lock it, unless somebody else has."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def named(path: Path, descriptor: int) -> bool:

@@ -81,6 +81,11 @@ class Memory:
             self._waiting.extendleft(reversed(taken))
         self._taken = deque(held for held in self._taken if id(held) not in gone)
 
+    def give_up(self) -> None:
+        """Have all events again that were taken."""
+        taken, self._taken = self._taken, deque()
+        self._waiting.extendleft(reversed(taken))
+
     def clear(self) -> int:
         """Forget all; return how many there were."""
         count = len(self)

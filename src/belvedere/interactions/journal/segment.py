@@ -83,18 +83,19 @@ class Segment:
             raise
         return self._writer
 
-    def find(self, checked_from: int) -> None:
+    def find(self, start: int, before: int) -> None:
         """Learn what is in the file of a dead worker.
 
         Args:
-            checked_from: where to count from, if the worker did not come to tell how many events there are.
+            start: where to count from, if the worker did not come to tell how many events there are.
+            before: how many events there are before that.
 
         Raises:
             OSError: it cannot be read.
         """
         reader = self._open()
         try:
-            self._find(reader, checked_from)
+            self._find(reader, start, before)
         finally:
             self.rest()
 
@@ -187,16 +188,16 @@ class Segment:
             self._reader = os.open(self.path, os.O_RDONLY | _NOFOLLOW)
         return self._reader
 
-    def _find(self, reader: int, checked_from: int) -> None:
+    def _find(self, reader: int, at: int, before: int) -> None:
         self.end = max(START, os.fstat(reader).st_size)
         self.sealed = True
-        start = os.pread(reader, START, 0)
-        if len(start) == START:
-            magic, _, count = _START.unpack(start)
+        told = os.pread(reader, START, 0)
+        if len(told) == START:
+            magic, _, count = _START.unpack(told)
             if magic == _MAGIC and count != _UNKNOWN:
                 self.count = count
                 return
-        at, self.count = checked_from, 0
+        self.count = before
         while at < self.end:
             piece = self.read(at, self.end, _CHUNK, _CHUNK)
             self.count += len(piece.payloads)

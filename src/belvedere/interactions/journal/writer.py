@@ -72,8 +72,9 @@ class Writer:
             return False
         try:
             # At a place, so that nothing is left between two frames whatever interrupts this.
-            if os.pwrite(self._descriptor, data, segment.end) != len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            written = os.pwrite(self._descriptor, data, segment.end)
+            if written < len(data):
+                self._write_rest(data[written:], segment.end + written)
             if self._fsync:
                 _sync(self._descriptor)
         except OSError as error:
@@ -95,23 +96,31 @@ class Writer:
             return False
         if segment.count and segment.end + size > self._segment_bytes:
             try:
-                segment = trail.add(now)
-            except OSError as error:
-                self._fail(error, now)
+                segment = self._add(trail, now)
+            except OSError:
+                # Too many open files, perhaps: this one still works, or its next write tells.
+                self.stop = segment.end + size
                 return True
             self._use(segment)
         self.stop = max(min(self._segment_bytes, segment.end + room), segment.end + size)
         return True
 
-    def ready(self, now: float) -> None:
-        """See to it that there is a file, if it is time to: look whether it has its name, try to have one again."""
+    def ready(self, now: float, *, at_once: bool = False) -> None:
+        """See to it that there is a file: look whether it has its name, try to have one again.
+
+        Only if it is time to, or `at_once`.
+        """
         if self.segment is None:
-            if not 0 <= now - self._tried < RETRY:
+            if at_once or not 0 <= now - self._tried < RETRY:
                 self._begin(now)
         elif not 0 <= now - self.looked < LOOK:
-            self.looked = now
-            if self.trail is not None and not self.trail.there:
-                self._begin(now)
+            self.look(now)
+
+    def look(self, now: float) -> None:
+        """Begin new files if those that there are have lost their names."""
+        self.looked = now
+        if self.trail is not None and not self.trail.there:
+            self._begin(now)
 
     def leave(self, why: str) -> None:
         """Write no more."""
@@ -126,28 +135,43 @@ class Writer:
         if folder is None or not locking.available:
             self.why = "no folder was given" if folder is None else "this system has no locks that end with a process"
             return
+        if self.trail is not None and not self.trail.there:
+            # What was not delivered can be read as long as this process lives.
+            self.trail.keep()
+            self.trail.seal()
+            self.segment = self._resting = self.trail = None
         try:
             folders.make(folder)
-            if self.trail is not None and not self.trail.there:
-                # What was not delivered can be read as long as this process lives.
-                self.trail.keep()
-                self.trail.seal()
-                self.segment = self._resting = self.trail = None
             if self.trail is None:
                 self.trail = Trail.begin(folder, self._dropped)
                 self._trails.append(self.trail)
-            self._use(self._resting or self.trail.add(now))
+            self._use(self._resting or self._add(self.trail, now))
         except OSError as error:
             self.segment = None
             self.why = _reason(error, folder)
         else:
             self.why = str(folder)
 
+    def _add(self, trail: Trail, now: float) -> Segment:
+        segment = trail.add(now)
+        if self._fsync and self._folder is not None:
+            folders.sync(self._folder)
+        return segment
+
     def _use(self, segment: Segment) -> None:
         self._resting = None
         self._descriptor = segment.writer
         self.stop = 0
         self.segment = segment
+
+    def _write_rest(self, data: bytes, at: int) -> None:
+        """Write what one write has left, or find out why it did not write it."""
+        while data:
+            written = os.pwrite(self._descriptor, data, at)
+            if not written:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            at += written
+            data = data[written:]
 
     def _fail(self, error: OSError, now: float) -> None:
         """Have no file for a while."""
