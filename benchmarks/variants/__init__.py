@@ -31,6 +31,9 @@ class Variant:
 BARE = Variant("bare", "bare FastAPI", "bare:build", "reference")
 CONTROL = Variant("control", "bare FastAPI, measured again (the noise)", "bare:build", "reference")
 BELVEDERE = Variant("belvedere", "Belvedere, default", "ours:build", "Belvedere", logs=True)
+RECORDED = Variant(
+    "interactions", "Belvedere, default + an interaction recorded", "interactions:build", "Belvedere", logs=True
+)
 # The rows with traces at 10% and at 100% come with tracing; their targets go to `targets.py`.
 COMPOSITION = Variant("composition", "the best composition of peers", "composition:build", "peers", logs=True)
 BY_HAND = Variant("pure-asgi", "four pure ASGI middlewares by hand", "byhand:pure_asgi", "by hand", logs=True)
@@ -39,6 +42,7 @@ VARIANTS: tuple[Variant, ...] = (
     BARE,
     CONTROL,
     BELVEDERE,
+    RECORDED,
     COMPOSITION,
     Variant("correlation-id", "asgi-correlation-id", "single:correlation_id", "one job"),
     Variant("secweb", "Secweb (security headers)", "single:secweb", "one job"),

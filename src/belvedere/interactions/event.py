@@ -47,45 +47,11 @@ def timestamp(nanoseconds: int) -> str:
     return "%s%06dZ" % (text, rest)  # noqa: UP031 - half the time of an f-string
 
 
-def payload(
-    event_type: str,
-    *,
-    user_id: str | None,
-    subject: Subject,
-    path: str,
-    method: str,
-    status: int,
-    trace_id: str | None,
-    metadata: Mapping[str, Any],
-    at: int | None = None,
-) -> bytes:
-    """Return the event as one JSON object.
+def encoded(event: dict[str, Any]) -> bytes:
+    """Return an event as one JSON object.
 
     Text that a database would refuse, NUL and half a surrogate pair, is replaced by U+FFFD.
-
-    Args:
-        event_type: what happened.
-        user_id: who, if that is known.
-        subject: to what, if to anything.
-        path: of the request, sanitised.
-        method: of the request.
-        status: of the answer.
-        trace_id: of the request.
-        metadata: what JSON can hold, sanitised.
-        at: nanoseconds since the epoch; now, if it is not given.
     """
-    event = {
-        "event_id": make_id(),
-        "event_type": event_type,
-        "user_id": user_id,
-        "subject": subject,
-        "path": path,
-        "method": method,
-        "status": status,
-        "trace_id": trace_id,
-        "metadata": metadata,
-        "created_at": timestamp(time.time_ns() if at is None else at),
-    }
     try:
         made = orjson.dumps(event)
     except orjson.JSONEncodeError:

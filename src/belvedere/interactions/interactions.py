@@ -97,6 +97,7 @@ class Interactions:
         self._pruning = Pruning(self._store, retention, self._folder, self._log)
         self._marks = Marks(self)
         self._recorders: list[Recorder] = []
+        self._installed = 0
         self._running = 0
         self._opened = False
         self._connected = False
@@ -218,7 +219,9 @@ class Interactions:
         Args:
             timeout: seconds after which it gives up; what waits stays in the journal. `None`: never.
         """
-        self._open()
+        if not self._opened:
+            self._open()
+            await asyncio.to_thread(self._journal.adopt)
         delivery, journal = self._delivery, self._journal
         deadline = None if timeout is None else time.monotonic() + timeout
         settled, adopted, waiting = delivery.settled, delivery.adopted, journal.pending
@@ -252,6 +255,7 @@ class Interactions:
         redactor = Redactor(logs.redact, logs.allow) if logs else Redactor()
         recorder = self._recorder(redactor, Figures(host, self._tally))
         self._recorders.append(recorder)
+        self._installed += 1
         if self._logger is None and logs is not None:
             self._logger = host.logger(OWN_LOGGER)
         host.closer(recorder)
@@ -259,6 +263,9 @@ class Interactions:
         host.on_stop(self._stop)
 
     def uninstall(self) -> None:
+        self._installed -= 1
+        if self._installed > 0:
+            return  # The application that it leaves has requests no longer; the others have.
         for recorder in self._recorders:
             recorder.active = False
             recorder.figures.remove()
@@ -373,7 +380,7 @@ class Interactions:
             method=str(scope.get("method", method)),
             status=answered if type(answered) is int else status,
             trace_id=None if trace_id is None else str(trace_id)[:128],
-            metadata=recorder.metadata(metadata) if metadata else {},
+            metadata=metadata,
         )
 
 

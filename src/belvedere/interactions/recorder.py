@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from time import time_ns
+from types import MappingProxyType
+from typing import Any, Final
 
 from belvedere import failures
 from belvedere.asgi.closing import ClosingExchange
 from belvedere.context import RequestContext
-from belvedere.interactions.event import LONGEST, Subject, payload
+from belvedere.interactions.event import LONGEST, Subject, encoded, make_id, timestamp
 from belvedere.interactions.figures import Figures
-from belvedere.interactions.marker import Mark, Marks
+from belvedere.interactions.marker import Marks
 from belvedere.interactions.metadata import Sanitiser, bounded
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+_METHOD: Final = 64
+"""Characters of a method that are kept."""
+_COUNTERS: Final = 1000
+"""Counters that are remembered; events by hand may have any name."""
+_SHORT: Final = 13
+_CARD: Final = 10**12
+"""Fewer digits than the number of a card has. What has no dot, `@` or `=` is no token, address or credential."""
 
 
 class Recorder:
@@ -54,16 +65,39 @@ class Recorder:
             return
         notes = request.notes.get(self._owner) if type(request) is ClosingExchange and request.notes else None
         bound = request.bound
-        self.record(
-            mark.event,
-            user_id=bound.get("user_id") if bound is not None else None,
-            subject=self._subject_of(mark, request, notes),
-            path=request.path,
-            method=request.method,
-            status=request.status,
-            trace_id=request.trace_id,
-            metadata=self._metadata(request, notes),
-        )
+        user_id = bound.get("user_id") if bound is not None else None
+        scope = request.route_scope
+        parameters: Mapping[str, Any] = scope.get("path_params", _NONE) if scope is not None else _NONE
+        subject = parameters.get(mark.subject) if mark.subject is not None else None
+        if notes is not None and notes.subject is not None:
+            subject = notes.subject
+        path = request.path
+        if len(path) > LONGEST or not _are_plain(parameters):
+            path = self._sanitiser.text(path, LONGEST)
+        request_id, trace_id = request.request_id, request.trace_id
+        # A made id is the trace id in another spelling.
+        apart = request_id[:8] != trace_id[:8] or request_id.replace("-", "") != trace_id.replace("-", "")
+        metadata: dict[str, Any] = {}
+        if apart or notes is not None or request.scope.get("query_string"):
+            metadata = self._metadata(request, notes, apart=apart)
+        event = mark.event
+        if self._append(
+            encoded(
+                {
+                    "event_id": make_id(),
+                    "event_type": event,
+                    "user_id": None if user_id is None else str(user_id)[:LONGEST],
+                    "subject": None if subject is None else self.subject(subject),
+                    "path": path,
+                    "method": request.method[:_METHOD],
+                    "status": request.status,
+                    "trace_id": trace_id,
+                    "metadata": metadata,
+                    "created_at": timestamp(time_ns()),
+                }
+            )
+        ):
+            self._count(event)
 
     def record(
         self,
@@ -75,28 +109,28 @@ class Recorder:
         method: str,
         status: int,
         trace_id: str | None,
-        metadata: dict[str, Any],
+        metadata: Mapping[str, Any] | None,
     ) -> bool:
-        """Append one event; everything but the metadata is made fit here."""
-        text = self._sanitiser.text
-        made = payload(
-            event,
-            user_id=None if user_id is None else str(user_id)[:LONGEST],
-            subject=self.subject(subject),
-            path=text(path, LONGEST),
-            method=method[:64],
-            status=status,
-            trace_id=trace_id,
-            metadata=metadata,
+        """Append one event by hand; everything is made fit here. Return whether it is kept."""
+        kept = self._append(
+            encoded(
+                {
+                    "event_id": make_id(),
+                    "event_type": event,
+                    "user_id": None if user_id is None else str(user_id)[:LONGEST],
+                    "subject": self.subject(subject),
+                    "path": self._sanitiser.text(path, LONGEST),
+                    "method": method[:_METHOD],
+                    "status": status,
+                    "trace_id": trace_id,
+                    "metadata": bounded(self._sanitiser.fields(metadata)) if metadata else {},
+                    "created_at": timestamp(time_ns()),
+                }
+            )
         )
-        kept = self._append(made)
         if kept:
             self._count(event)
         return kept
-
-    def metadata(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return fields as they may be kept."""
-        return bounded(self._sanitiser.fields(fields))
 
     def subject(self, value: Any) -> Subject:
         """Return what an event is about as its column takes it, else `None`."""
@@ -110,31 +144,19 @@ class Recorder:
             return None
         return number if -(2**63) <= number < 2**63 else None
 
-    def _subject_of(self, mark: Mark, request: RequestContext, notes: Any) -> Any:
-        if notes is not None and notes.subject is not None:
-            return notes.subject
-        if mark.subject is None or request.route_scope is None:
-            return None
-        return request.route_scope.get("path_params", {}).get(mark.subject)
-
-    def _metadata(self, request: RequestContext, notes: Any) -> dict[str, Any]:
-        raw = request.scope.get("query_string")
-        request_id, trace_id = request.request_id, request.trace_id
-        # A made id is the trace id in another spelling.
-        apart = request_id != trace_id and request_id.replace("-", "") != trace_id
-        if not raw and notes is None and not apart:
-            return {}
+    def _metadata(self, request: RequestContext, notes: Notes | None, *, apart: bool) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
         try:
-            if raw:
+            if raw := request.scope.get("query_string"):
                 metadata = self._sanitiser.query(raw)
-            if notes is not None and notes.fields:
+            if notes is not None:
                 metadata.update(self._sanitiser.fields(notes.fields))
         except Exception as error:  # an event without them is better than none
             failures.contain(self.feature, error)
         if apart:
-            metadata = {"request_id": request_id, "trace_id": trace_id, **metadata}
-            metadata["request_id"], metadata["trace_id"] = request_id, trace_id
+            # Not what the client or the application calls so; and first, as what does not fit is left out.
+            ids = {"request_id": request.request_id, "trace_id": request.trace_id}
+            metadata = {**ids, **metadata, **ids}
         return bounded(metadata)
 
     def _count(self, event: str) -> None:
@@ -142,9 +164,21 @@ class Recorder:
             self._counters[event]()
         except KeyError:
             counter = self.figures.recorded.labels(event).inc
-            if len(self._counters) < 1000:
+            if len(self._counters) < _COUNTERS:
                 self._counters[event] = counter
             counter()
+
+
+def _are_plain(parameters: Mapping[str, Any]) -> bool:
+    """Whether nothing can hide in parameters of a path: numbers, short words. The rest of a path is the route's."""
+    for value in parameters.values():
+        if type(value) is int:
+            if value < _CARD:
+                continue
+            return False
+        if type(value) is not str or len(value) >= _SHORT or not value.isalnum():
+            return False
+    return True
 
 
 class Notes:
