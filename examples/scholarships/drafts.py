@@ -8,8 +8,8 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from scholarships.filters import day, lower, without_nul
-from scholarships.schemas import HIGHEST_INTEGER, Level
+from scholarships.filters import Amount, day, lower, number, without_nul
+from scholarships.schemas import Level
 
 LONGEST_DESCRIPTION = 5_000
 
@@ -31,23 +31,27 @@ def _text(most: int) -> Any:
     return StringConstraints(strip_whitespace=True, min_length=1, max_length=most)
 
 
-Line = Annotated[str, _text(200), AfterValidator(without_nul)]
-Name = Annotated[str, _text(100), AfterValidator(without_nul)]
-Description = Annotated[str, _text(LONGEST_DESCRIPTION), AfterValidator(without_nul)]
-Amount = Annotated[int, Field(ge=0, le=HIGHEST_INTEGER)]
+# Space around a text does not count, so that there has to be something else: for the documentation alone.
+_SOMETHING = Field(json_schema_extra={"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"})
+
+Line = Annotated[str, _text(200), _SOMETHING, AfterValidator(without_nul)]
+Name = Annotated[str, _text(100), _SOMETHING, AfterValidator(without_nul)]
+Description = Annotated[str, _text(LONGEST_DESCRIPTION), _SOMETHING, AfterValidator(without_nul)]
 Deadline = Annotated[date, BeforeValidator(day)]
-GradePointAverage = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
+GradePointAverage = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False), BeforeValidator(number)]
 AnyLevel = Annotated[Level, BeforeValidator(lower)]
 # People follow it from a page: nothing but the web, and no `https://known-name@elsewhere`.
 Url = Annotated[str, Field(max_length=500, pattern=r"^https?://[^\s\x00-\x1f\x7f/?#@\\]+([/?#][^\s\x00-\x1f\x7f]*)?$")]
 
 
-def _undocumented(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
+def _changes(schema: dict[str, Any]) -> None:
+    schema |= {"minProperties": 1, "examples": [{"amount": 20000}]}
+    for field in schema["properties"].values():
+        field.pop("default", None)
 
 
-# Never stored, as only what was given is; null itself is refused but for `min_gpa`.
-_ABSENT: Any = Field(default=None, json_schema_extra=_undocumented)
+# Never stored, as only what was given is; null itself is refused but for `min_gpa`, so that it is not documented.
+_ABSENT: Any = None
 
 
 class _Draft(BaseModel):
@@ -77,7 +81,7 @@ class ScholarshipDraft(_Draft):
 class ScholarshipChanges(_Draft):
     """What is to be different about a scholarship; the rest stays as it is."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "examples": [{"amount": 20000}]})
+    model_config = ConfigDict(json_schema_extra=_changes)
 
     title: Line = _ABSENT
     provider: Line = _ABSENT

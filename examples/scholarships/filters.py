@@ -46,15 +46,25 @@ def day(value: Any) -> Any:
     raise PydanticCustomError("date_format", "Input should be a date such as 2027-01-31")
 
 
+def number(value: Any) -> Any:
+    """Refuse true and false, which Pydantic would take for 1 and 0."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "Input should be a number")
+    return value
+
+
 def lower(value: Any) -> Any:
     """Take a text in small letters or capitals."""
     return value.lower() if isinstance(value, str) else value
 
 
-Query = Annotated[str, Field(max_length=500), AfterValidator(_text)]
-Name = Annotated[str, Field(max_length=100), AfterValidator(_text)]
+_WITHOUT_NUL = {"pattern": r"^[^\u0000]*$"}
+"""For the documentation alone."""
+
+Query = Annotated[str, Field(max_length=500, json_schema_extra=_WITHOUT_NUL), AfterValidator(_text)]
+Name = Annotated[str, Field(max_length=100, json_schema_extra=_WITHOUT_NUL), AfterValidator(_text)]
 Day = Annotated[date | None, BeforeValidator(day)]
-Amount = Annotated[int, Field(ge=0, le=HIGHEST_INTEGER)]
+Amount = Annotated[int, Field(ge=0, le=HIGHEST_INTEGER), BeforeValidator(number)]
 
 
 class Filters(BaseModel):
@@ -77,7 +87,7 @@ class Filters(BaseModel):
     level: Annotated[Level | None, BeforeValidator(lower)] = None
     country: Name | None = None
     """The whole name of a country, in small letters or capitals."""
-    min_gpa: Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)] | None = None
+    min_gpa: Annotated[float, Field(ge=0, le=4, allow_inf_nan=False), BeforeValidator(number)] | None = None
     """A grade point average of 4.0: what asks for a better one is left out."""
 
     @field_validator("max_amount", "deadline_before")
@@ -91,9 +101,9 @@ class Filters(BaseModel):
 
 
 class _Paged(Filters):
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(number)] = 20
     """How many at most."""
-    offset: Annotated[int, Field(ge=0, le=HIGHEST_INTEGER)] = 0
+    offset: Annotated[int, Field(ge=0, le=HIGHEST_INTEGER), BeforeValidator(number)] = 0
     """How many to pass over."""
 
 
