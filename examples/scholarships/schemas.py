@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -94,6 +94,54 @@ class Me(_Answer):
 
     username: str
     role: Role
+
+
+class InteractionOut(_Answer):
+    """Something that somebody did, and how it was answered."""
+
+    id: int
+    event_id: str
+    event_type: str
+    user_id: str | None
+    """Null where nobody was signed in."""
+    scholarship_id: int | None
+    path: str
+    method: str
+    status: int
+    """499 where the caller left before the answer."""
+    trace_id: str | None
+    metadata: dict[str, Any]
+    """Query parameters or search filters, without what is secret or personal."""
+    created_at: datetime
+
+
+class InteractionPage(_Answer):
+    """A part of the interactions, the newest first."""
+
+    items: list[InteractionOut]
+    next: str | None
+    """What `after` takes for the page that follows; null on the last one."""
+
+
+class InteractionSummaryRow(_Answer):
+    """How often something happened."""
+
+    event_type: str
+    start: datetime | None
+    """When the stretch of time begins; null without stretches."""
+    count: int
+    users: int
+    """How many different users were signed in."""
+    first: datetime
+    last: datetime
+    statuses: dict[str, int]
+    """How many answers of each class: `2xx`, `4xx`, …"""
+
+
+class InteractionSummary(_Answer):
+    """How often each event happened."""
+
+    items: list[InteractionSummaryRow]
 
 
 class ServiceInfo(_Answer):

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-import belvedere
 from scholarships import __version__
 from scholarships.auth.identity import IdentityMiddleware
 from scholarships.auth.passwords import Passwords
@@ -17,10 +16,12 @@ from scholarships.bodies import BodyLimitMiddleware
 from scholarships.config import Config
 from scholarships.database import Database
 from scholarships.repository import Scholarships
-from scholarships.routes import root, scholarships, signing_in, writing
+from scholarships.routes import interactions, root, scholarships, signing_in, writing
+from scholarships.services.interaction_service import RecordedInteractions
 from scholarships.services.ownership import OwnedScholarships
 from scholarships.services.sign_in import SignIn
 from scholarships.startup import prepare
+from scholarships.telemetry import RATE_LIMIT_HEADERS, Telemetry
 from scholarships.users import Users
 
 DESCRIPTION = """
@@ -36,6 +37,7 @@ def create_app(config: Config | None = None) -> FastAPI:
     database = Database(config.database_url)
     passwords = Passwords()
     tokens = make_tokens(config)
+    telemetry = Telemetry(config, database)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -48,11 +50,13 @@ def create_app(config: Config | None = None) -> FastAPI:
 
     app = FastAPI(title="Scholarship API", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.config = config
+    app.state.telemetry = telemetry
     app.state.scholarships = Scholarships(database)
     app.state.owned_scholarships = OwnedScholarships(app.state.scholarships)
+    app.state.recorded_interactions = RecordedInteractions(telemetry.interactions)
     app.state.sign_in = SignIn(Users(database), passwords, tokens)
-    for routes in (root, scholarships, writing, signing_in):
-        app.include_router(routes.router)
+    for each in (root, scholarships, writing, signing_in, interactions):
+        app.include_router(each.routes(telemetry))
     # The last one added is the first to be called.
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(IdentityMiddleware, tokens=tokens)
@@ -62,23 +66,7 @@ def create_app(config: Config | None = None) -> FastAPI:
             allow_origins=config.cors_origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID", "traceparent", "tracestate"],
-            expose_headers=["X-Request-ID", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"],
+            expose_headers=["X-Request-ID", "Location", *RATE_LIMIT_HEADERS],
         )
-    belvedere.observe(
-        app,
-        belvedere.Check("database", database.ping, timeout=1.0, message="Database connection failed"),
-        settings=_observability(config),
-    )
+    telemetry.observe(app)
     return app
-
-
-def _observability(config: Config) -> belvedere.Settings:
-    tracing = {"tracing": {"endpoint": config.otel_endpoint}} if config.otel_endpoint else {}
-    return belvedere.Settings(
-        service="scholarships",
-        environment=config.environment,
-        requests={"format": "hex"},
-        logs={"format": "json", "level": config.log_level, "keys": {"event": "message"}, "client": None},
-        metrics={} if config.enable_metrics else None,
-        **tracing,
-    )

@@ -45,4 +45,3 @@ def has_role(*roles: Role) -> Callable[[Identity], Identity]:
 
 SignedIn = Annotated[Identity, Depends(signed_in)]
 Writer = Annotated[Identity, Depends(has_role(Role.ADMIN, Role.PARTNER))]
-Admin = Annotated[Identity, Depends(has_role(Role.ADMIN))]

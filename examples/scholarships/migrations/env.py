@@ -14,8 +14,9 @@ from scholarships.models import Base
 
 
 def belongs(_object: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
-    """Keep full-text indexes, which the models know nothing of, out of `alembic revision --autogenerate`."""
+    """Keep what the models know nothing of, full-text indexes and interactions, out of `alembic revision`."""
     return not (name or "").startswith("scholarships_fts") and (kind, name) not in {
+        ("table", "interactions"),
         ("column", "search_vector"),
         ("index", "ix_scholarships_search_vector"),
     }

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Form, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from scholarships.auth.access import SignedIn
-from scholarships.routes.responses import BUSY, UNAUTHORIZED, WRONG_PASSWORD
+from scholarships.routes.responses import BUSY, TOO_LARGE, UNAUTHORIZED, WRONG_PASSWORD
 from scholarships.schemas import AccessToken, Me
 from scholarships.services.sign_in import SignIn
-
-router = APIRouter(prefix="/auth", tags=["signing in"])
+from scholarships.telemetry import Telemetry
 
 
 class Credentials(BaseModel):
@@ -25,16 +24,26 @@ class Credentials(BaseModel):
     password: Annotated[str, Field(max_length=1_000, json_schema_extra={"format": "password"})]
 
 
-@router.post("/token", summary="Sign in", responses=WRONG_PASSWORD | BUSY)
-async def login(form: Annotated[Credentials, Form()], request: Request, response: Response) -> AccessToken:
-    """An access token for a username and a password."""
-    service: SignIn = request.app.state.sign_in
-    issued = await service.sign_in(form.username, form.password)
-    response.headers["Cache-Control"] = "no-store"  # RFC 6749, section 5.1
-    return AccessToken(access_token=issued.token, expires_in=issued.expires_in)
+def routes(telemetry: Telemetry) -> APIRouter:
+    """Return the routes of signing in."""
+    router = APIRouter(prefix="/auth", tags=["signing in"])
 
+    @router.post(
+        "/token",
+        summary="Sign in",
+        responses=WRONG_PASSWORD | TOO_LARGE | BUSY,
+        dependencies=[telemetry.limited("auth"), telemetry.recorded("login")],
+    )
+    async def login(form: Annotated[Credentials, Form()], request: Request, response: Response) -> AccessToken:
+        """An access token for a username and a password."""
+        service: SignIn = request.app.state.sign_in
+        issued = await service.sign_in(form.username, form.password)
+        response.headers["Cache-Control"] = "no-store"  # RFC 6749, section 5.1
+        return AccessToken(access_token=issued.token, expires_in=issued.expires_in)
 
-@router.get("/me", summary="Tell who is signed in", responses=UNAUTHORIZED)
-async def me(who: SignedIn) -> Me:
-    """Whom the token speaks for."""
-    return Me(username=who.username, role=who.role)
+    @router.get("/me", summary="Tell who is signed in", responses=UNAUTHORIZED)
+    async def me(who: SignedIn) -> Me:
+        """Whom the token speaks for."""
+        return Me(username=who.username, role=who.role)
+
+    return router

@@ -18,17 +18,18 @@ from sqlalchemy import URL
 from scholarships.auth import passwords
 from scholarships.config import Config
 from tests.examples.scholarships import databases
-from tests.examples.scholarships.identities import KEYS
+from tests.examples.scholarships.identities import FREELY
 from tests.examples.scholarships.serving import calling, served
 
 Empty = Callable[[Path], AbstractContextManager[URL]]
 
 
 @pytest.fixture(autouse=True)
-def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what the machine says: each test says everything itself."""
+def no_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Take away what the machine says: each test says everything itself, and keeps its journal to itself."""
     for name in Config.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -73,7 +74,7 @@ def written_url(empty: Empty, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest_asyncio.fixture
 async def app(sample_url: URL) -> AsyncIterator[FastAPI]:
     """The running service over the samples."""
-    async with served(Config(database_url=sample_url, **KEYS)) as app:
+    async with served(Config(database_url=sample_url, **FREELY)) as app:
         yield app
 
 

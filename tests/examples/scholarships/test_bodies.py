@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from scholarships.bodies import LARGEST_BODY
 from scholarships.config import Config
 from tests.drive import Exchange
-from tests.examples.scholarships.identities import KEYS, bearer
+from tests.examples.scholarships.identities import FREELY, bearer
 from tests.examples.scholarships.serving import calling, served
 
 JSON = (b"content-type", b"application/json")
@@ -82,7 +82,7 @@ async def test_largest(client: httpx.AsyncClient) -> None:
 
 async def test_cors(sample_url: URL) -> None:
     """Pages of the origins that are named may call with a token, and read ids, places and limits; no other may."""
-    config = Config(database_url=sample_url, cors_origins=ORIGIN, **KEYS)
+    config = Config(database_url=sample_url, cors_origins=ORIGIN, **FREELY)
     async with served(config) as app, calling(app) as client:
         asked = {
             "Access-Control-Request-Method": "PATCH",

@@ -122,17 +122,20 @@ async def test_document(client: httpx.AsyncClient) -> None:
     error, invalid = "ErrorEnvelope", "ValidationErrorEnvelope"
     always = {"4XX": error, "500": error}
     read = {"422": invalid, "503": error, **always}
-    written = {"401": error, "403": error, **read}
+    signed_in = {"401": error, "403": error, **read}
+    written = {**signed_in, "429": error}
     assert answers == {
         "GET /": {"200": "ServiceInfo", **always},
         "GET /scholarships": {"200": "ScholarshipPage", **read},
         "GET /scholarships/{id}": {"200": "ScholarshipOut", "404": error, **read},
-        "POST /search": {"200": "ScholarshipHits", "413": error, **read},
+        "POST /search": {"200": "ScholarshipHits", "413": error, "429": error, **read},
         "POST /scholarships": {"201": "ScholarshipOut", "413": error, **written},
         "PATCH /scholarships/{id}": {"200": "ScholarshipOut", "404": error, "413": error, **written},
         "DELETE /scholarships/{id}": {"204": None, "404": error, **written},
-        "POST /auth/token": {"200": "AccessToken", "401": error, **read},
+        "POST /auth/token": {"200": "AccessToken", "401": error, "413": error, "429": error, **read},
         "GET /auth/me": {"200": "Me", "401": error, **always},
+        "GET /interactions": {"200": "InteractionPage", **signed_in},
+        "GET /interactions/summary": {"200": "InteractionSummary", **signed_in},
     }
     assert not document["components"]["schemas"].keys() & {"HTTPValidationError", "ValidationError"}
 

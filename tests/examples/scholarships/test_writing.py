@@ -13,7 +13,7 @@ from sqlalchemy import URL
 
 from scholarships.config import Config
 from scholarships.schemas import Role
-from tests.examples.scholarships.identities import KEYS, bearer
+from tests.examples.scholarships.identities import FREELY, bearer
 from tests.examples.scholarships.serving import calling, served
 
 DRAFT: dict[str, Any] = {
@@ -35,11 +35,7 @@ OTHER = bearer("other-partner", Role.PARTNER)
 @pytest_asyncio.fixture
 async def client(written_url: URL) -> AsyncIterator[httpx.AsyncClient]:
     """What calls a service that may be written to, as often as one likes."""
-    rates = {"write": "10000/second", "search": "10000/second"}
-    async with (
-        served(Config(database_url=written_url, rate_limits=rates, **KEYS)) as app,
-        calling(app) as client,
-    ):
+    async with served(Config(database_url=written_url, **FREELY)) as app, calling(app) as client:
         yield client
 
 
@@ -69,7 +65,7 @@ async def test_create(client: httpx.AsyncClient, who: dict[str, str]) -> None:
 
 async def test_location(written_url: URL) -> None:
     """`Location` has the prefix of a proxy that cuts it off, and nothing of the `Host` that was sent."""
-    async with served(Config(database_url=written_url, **KEYS)) as app, calling(app, root_path="/api") as client:
+    async with served(Config(database_url=written_url, **FREELY)) as app, calling(app, root_path="/api") as client:
         answer = await client.post("/api/scholarships", json=DRAFT, headers={**ADMIN, "Host": "evil.example"})
     assert answer.headers["Location"] == f"/api/scholarships/{answer.json()['id']}"
 
