@@ -154,6 +154,7 @@ class Journals(RuleBasedStateMachine):
         for worker, batches in enumerate(self.batches):
             for batch in batches:
                 batch.back()
+            self.delivered.update(drain(self.workers[worker]))
             if worker:
                 self.workers[worker].close()
         last = self.workers[0]

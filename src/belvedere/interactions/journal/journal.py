@@ -37,7 +37,7 @@ class Journal:
     Args:
         folder: made if it is not there, for this user alone; workers of one service share it. `None`: memory alone.
         fsync: have the disk confirm each event before `append` returns, which takes as long as the disk does: on a
-            virtual disk 0.2 to 2 ms, in which the calling thread does nothing else.
+            virtual one 1.6 to 4 ms, and 0.15 ms of processor time; meanwhile the calling thread does nothing else.
         segment_bytes: after which a new file is begun; delivered files are removed.
         limit_bytes: of all files in the folder, siblings' as of the last `adopt()`; what is more is dropped.
         memory: events that may wait in memory.
@@ -94,7 +94,7 @@ class Journal:
     def append(self, payload: Payload) -> bool:
         """Put an event at the end, in one write; return whether it is kept, on disk or in memory. Never raises.
 
-        400 bytes cost 2 µs of processor time on disk, 1 µs in memory.
+        400 bytes cost 3 µs of processor time on disk, 1.3 µs in memory.
         """
         try:
             with self._appending:
