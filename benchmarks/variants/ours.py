@@ -10,6 +10,14 @@ from benchmarks.application import application
 from benchmarks.variants import ASGIApp
 
 
+def limited() -> ASGIApp:
+    """The same with a limit on every route, by client address, which is never reached."""
+    limiter = belvedere.RateLimiter()
+    app = application(dependencies=[limiter.limit("1000000000/hour")])
+    belvedere.observe(app, limiter, settings=Settings(environment="production"))
+    return app
+
+
 def build(without: str = "") -> ASGIApp:
     """The default set-up in a production environment, less the features named (comma-separated)."""
     options: dict[str, Any] = {"environment": "production"}

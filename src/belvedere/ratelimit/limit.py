@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastapi import params
-from fastapi.exceptions import HTTPException
+from fastapi.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 
 from belvedere import failures
@@ -20,6 +20,9 @@ from belvedere.ratelimit.policy import Decision, Policy, policies
 
 if TYPE_CHECKING:
     from belvedere.ratelimit.limiter import RateLimiter
+
+TRY_AGAIN_LATER = 1013
+"""The code with which a WebSocket is closed (IANA's registry of close codes)."""
 
 RESPONSES: Mapping[str, Any] = {
     "429": {
@@ -99,7 +102,7 @@ class Limit(params.Depends):
         return f"<limit {self.text!r}{f' {self.name!r}' if self.name else ''}>"
 
     async def __call__(self, connection: HTTPConnection) -> None:
-        """Count a request, and raise an `HTTPException` of status 429 if it is too much."""
+        """Count a request, and raise an `HTTPException` of status 429 if it is too much (or close the WebSocket)."""
         scope = connection.scope
         where = self.name or self._place(scope)
         limiter = self.limiter
@@ -121,6 +124,9 @@ class Limit(params.Depends):
             failures.contain("limits", error)
             return
         if refused is not None:
+            if scope["type"] == "websocket":
+                # Closed before it is accepted, as older versions of Starlette answer no `HTTPException` there.
+                raise WebSocketException(TRY_AGAIN_LATER, "Too Many Requests")
             raise HTTPException(429, "Too Many Requests", headers)
 
     async def _decide(self, where: str, key: str, cost: int) -> tuple[int | None, str]:

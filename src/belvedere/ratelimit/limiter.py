@@ -176,9 +176,14 @@ class RateLimiter:
             shared.availability.watch()
         else:
             try:
-                return await shared.take(policy, where, key, cost)
+                decision = await shared.take(policy, where, key, cost)
             except Exception as error:
                 shared.availability.lost(error)
+            else:
+                if decision.remaining <= 0 and not decision.allowed:
+                    # Should the store go away, whoever it has refused does not begin anew here.
+                    self.local.spend(policy, f"{where}\n{key}", decision.reset)
+                return decision
         return None
 
     def _share(self, prefix: str) -> None:
@@ -189,6 +194,6 @@ class RateLimiter:
         """Connect before the first request, which would otherwise wait for it."""
         if self.shared is not None:
             try:
-                await self.shared.probe()
+                await self.shared.connect()
             except Exception as error:
                 self.shared.availability.lost(error)

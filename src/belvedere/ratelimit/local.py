@@ -3,7 +3,7 @@
 The library's own store in memory keeps each key until its window is over, however many there are, and looks through
 all of them again and again on the event loop. This one holds a number of keys and no more. Which keys go when it is
 full is what matters: a client that makes up keys must not be able to wipe out what is held against another, or against
-itself. So keys that have used less than half of their limit go first, the oldest of them before others; a key past
+itself. So keys that have used less than half of their limit go first, those used longest ago before others; a key past
 that goes only if the store holds nothing else. To push one of them out, a flood has to fill the whole store with keys
 that have used half of their limits as well, within one window.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
 from math import floor
@@ -39,6 +39,9 @@ class Algorithm(Protocol):
     def take(self, cell: Any, amount: int, window: float, cost: int, now: float) -> Decision:
         """Take `cost` from what is left, or refuse and take nothing."""
 
+    def spent(self, amount: int, window: float, reset: float, now: float) -> Any:
+        """Return the cell of a key that has nothing left for so many seconds."""
+
 
 class FixedWindow:
     """So many within a window that the first request begins. A cell is `[end, used]`."""
@@ -60,6 +63,9 @@ class FixedWindow:
         cell[1] = used
         return Decision(allowed, amount - int(used), end - now)
 
+    def spent(self, amount: int, window: float, reset: float, now: float) -> list[float]:
+        return [now + reset, amount]
+
 
 class MovingWindow:
     """So many within the seconds before each request. A cell is the times of those that passed, oldest first."""
@@ -68,19 +74,22 @@ class MovingWindow:
         return array("d")
 
     def over(self, cell: array[float], window: float, now: float) -> bool:
-        return not cell or cell[-1] < now - window
+        return not cell or cell[-1] <= now - window
 
     def take(self, cell: array[float], amount: int, window: float, cost: int, now: float) -> Decision:
-        gone = bisect_left(cell, now - window)
+        gone = bisect_right(cell, now - window)
         if gone:
             del cell[:gone]
         used = len(cell)
         if used + cost <= amount:
             cell.extend((now,) * cost)
-            return Decision(True, amount - used - cost, cell[0] + window - now)
+            return Decision(True, amount - used - cost, cell[0] + window - now if cell else 0.0)
         blocking = used + cost - amount - 1
         reset = cell[blocking] + window - now if blocking < used else window
         return Decision(False, amount - used, reset)
+
+    def spent(self, amount: int, window: float, reset: float, now: float) -> array[float]:
+        return array("d", (now + reset - window,)) * amount
 
 
 class SlidingWindow:
@@ -112,6 +121,9 @@ class SlidingWindow:
         reset = _until_room(before, used, amount, window, 1 if allowed else cost) - elapsed
         return Decision(allowed, amount - weighted, max(reset, 0.0))
 
+    def spent(self, amount: int, window: float, reset: float, now: float) -> list[float]:
+        return [now + reset - window, 0, amount]
+
 
 def _until_room(before: float, used: float, amount: int, window: float, cost: int) -> float:
     """Return when, in seconds from the beginning of its window, a sliding window has room for `cost`.
@@ -136,7 +148,10 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
 
 
 class Table:
-    """The keys of all limits of one amount and window: those that have used less than half of it, and the others."""
+    """The keys of all limits of one amount and window: those that have used less than half of it, and the others.
+
+    The key used longest ago is the first of each.
+    """
 
     __slots__ = ("fresh", "heavy")
 
@@ -185,16 +200,24 @@ class LocalStore:
         if self._remembers:
             self._times += len(cell) - before
         if (decision.remaining * 2 <= policy.amount) is fresh:
-            # It has passed the half, or has come back from there: to the end of where it belongs now.
+            # It has passed the half, or has come back from there.
             here, there = (table.fresh, table.heavy) if fresh else (table.heavy, table.fresh)
             there[key] = cell
             here.pop(key, None)
+        else:
+            (table.fresh if fresh else table.heavy).move_to_end(key)
         return decision
 
-    def clear(self) -> None:
-        """Forget all that was counted."""
-        self._tables.clear()
-        self._keys = self._times = 0
+    def spend(self, policy: Policy, key: str, reset: float) -> None:
+        """Leave `key` nothing of a limit for so many seconds, as another store has refused it."""
+        now = self._clock()
+        if self.take(policy, key, 0).remaining > 0:
+            heavy = self._tables[policy.spec].heavy
+            self._tables[policy.spec].fresh.pop(key, None)
+            before = len(heavy.get(key, ()))
+            cell = heavy[key] = self._algorithm.spent(policy.amount, policy.window, reset, now)
+            if self._remembers:
+                self._times += len(cell) - before
 
     def _make_room(self, now: float) -> None:
         """Forget some keys whose windows are over, and if there is still no room, the one that matters least."""
@@ -207,13 +230,9 @@ class LocalStore:
             self._forget(keys)
 
     def _sweep(self, keys: OrderedDict[str, Any], window: float, now: float) -> None:
-        """Look at the two keys that were looked at longest ago."""
+        """Forget two of the keys that were used longest ago, if their windows are over."""
         for _ in range(2):
-            if not keys:
-                return
-            oldest = next(iter(keys))
-            if not self._algorithm.over(keys[oldest], window, now):
-                keys.move_to_end(oldest)
+            if not keys or not self._algorithm.over(keys[next(iter(keys))], window, now):
                 return
             self._forget(keys)
 

@@ -1,7 +1,8 @@
 """A Redis client that sends together what is asked for together.
 
-Each request asks for two things at least, its hit and what is left; under load, many requests ask within one turn of
-the event loop. All of that goes out as one pipeline, in the order in which it was asked for.
+Each request asks for two things, its hit and what is left; under load, many requests ask within one turn of the event
+loop. All of that goes out as one pipeline, in the order in which it was asked for; what comes before its answers are
+there goes out after them, together. So one connection is enough, which is there when a burst comes.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionFailedError
 
 from belvedere.ratelimit.patience import Patience
-
-FLIGHTS = 4
-"""Pipelines on their way at once; what comes meanwhile waits for the first to return, and goes out together."""
 
 Command = tuple[tuple[Any, ...], dict[str, Any], "asyncio.Future[Any]"]
 
@@ -30,7 +29,7 @@ def connect(url: str, timeout: float) -> PipelinedRedis:
     client: Any = PipelinedRedis.from_url(url, retry=Retry(NoBackoff(), 0))
     client.timeout = timeout
     client.waiting = []
-    client.flying = set()
+    client.flight = None
     assert isinstance(client, PipelinedRedis)  # noqa: S101 - for the type checker: redis-py says `Redis`
     return client
 
@@ -40,7 +39,7 @@ class PipelinedRedis(Redis):
 
     timeout: float
     waiting: list[Command]
-    flying: set[asyncio.Task[None]]
+    flight: asyncio.Task[None] | None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         loop = asyncio.get_running_loop()
@@ -55,24 +54,24 @@ class PipelinedRedis(Redis):
         return await self.pttl(name) / 1000
 
     def _depart(self) -> None:
-        if self.waiting and len(self.flying) < FLIGHTS:
+        if self.waiting and self.flight is None:
             commands, self.waiting = self.waiting, []
-            flight = asyncio.get_running_loop().create_task(self._fly(commands))
-            self.flying.add(flight)
-            flight.add_done_callback(self._land)
+            self.flight = asyncio.get_running_loop().create_task(self._fly(commands))
+            self.flight.add_done_callback(self._land)
 
     def _land(self, flight: asyncio.Task[None]) -> None:
-        self.flying.discard(flight)
+        self.flight = None
         if not flight.cancelled():
             self._depart()
 
     async def _fly(self, commands: list[Command]) -> None:
         try:
-            pipeline = self.pipeline(transaction=False)
-            for args, options, _ in commands:
-                pipeline.execute_command(*args, **options)
             async with Patience(self.timeout):
-                results = await pipeline.execute(raise_on_error=False)
+                try:
+                    results = await self._ask(commands)
+                except ConnectionFailedError:
+                    # Redis may have closed a connection that was idle. Should it have counted already: once too much.
+                    results = await self._ask(commands)
         except BaseException as error:
             self._fail(commands, error)
             if isinstance(error, Exception):
@@ -88,6 +87,13 @@ class PipelinedRedis(Redis):
                 answer.set_exception(result)
             else:
                 answer.set_result(result)
+
+    async def _ask(self, commands: list[Command]) -> list[Any]:
+        pipeline = self.pipeline(transaction=False)
+        for args, options, _ in commands:
+            pipeline.execute_command(*args, **options)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        return answers
 
     def _fail(self, commands: list[Command], error: BaseException) -> None:
         for _, _, answer in commands:

@@ -45,7 +45,8 @@ class Policy:
 
     def seconds(self, decision: Decision) -> int:
         """Return whole seconds until there is more, rounded up: whoever waits them out is not refused again."""
-        return min(max(ceil(decision.reset), 1), self.window)
+        # Less what adding times and taking them away again makes of a whole number.
+        return max(ceil(decision.reset - 0.001), 1)
 
 
 def policies(text: str, name: str | None) -> tuple[Policy, ...]:

@@ -21,6 +21,10 @@ PLAIN_REDIS = frozenset({"redis", "rediss", "unix", "redis+unix"})
 """Schemes of one Redis server, which our client speaks to; for others (`redis+cluster`, …) the library has its own."""
 
 
+CONNECTING = 1.0
+"""Seconds that connecting may take, where no request waits for it."""
+
+
 class SharedStore:
     """Counts requests in a store that others count in as well; one connection pool for each event loop.
 
@@ -38,7 +42,8 @@ class SharedStore:
     def __init__(self, url: str, strategy: str, prefix: str, timeout: float) -> None:
         self._url = url.removeprefix("async+")
         self._kind: Callable[[Any], RateLimiter] = STRATEGIES[strategy]
-        self._prefix = prefix
+        # Each strategy keeps something else under its keys: one that follows another must not meet them.
+        self._prefix = f"{prefix}:{strategy.partition('-')[0]}"
         self._timeout = timeout
         parts = urlsplit(self._url)
         self._plain = parts.scheme in PLAIN_REDIS
@@ -47,7 +52,7 @@ class SharedStore:
         self._rate: RateLimiter
         self._storage: Storage
         self.name = without_secrets(self._url)
-        self.availability = Availability(self.name, self.probe, secrets(self._url))
+        self.availability = Availability(self.name, self.connect, secrets(self._url))
         self._canary = policies("1000000/minute", None)[0]
         try:
             self._build()
@@ -73,6 +78,18 @@ class SharedStore:
     async def probe(self) -> None:
         """Count something, as a request does: a full or a read-only Redis answers a ping, and counts nothing."""
         await self.take(self._canary, "", "canary", 1)
+
+    async def connect(self) -> None:
+        """Be connected, for which there is more time while no request waits for it; then see whether it is fast."""
+        self._belong()
+        client = self._client()
+        if self._plain:
+            client.timeout = max(self._timeout, CONNECTING)
+            try:
+                await self.probe()
+            finally:
+                client.timeout = self._timeout
+        await self.probe()
 
     async def close(self) -> None:
         """Close what is open on this event loop."""
