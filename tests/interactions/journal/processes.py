@@ -12,7 +12,7 @@ from typing import Any
 
 from belvedere.interactions.journal import Journal
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 Task = Callable[..., Any]
 
 
