@@ -1,5 +1,5 @@
 """`python -m benchmarks`: the tables. `… workers`, `… scrapes`: several workers. `… profile`: where the time goes.
-`… stalled`: a service whose log nobody reads."""
+`… stalled`: a service whose log nobody reads. `… interactions`: a backlog that is drained, old rows that go."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import inprocess, profiling, scrapes, sockets, stalled, table, targets, workers
+from benchmarks import inprocess, interactions, profiling, scrapes, sockets, stalled, table, targets, workers
 from benchmarks.machine import this_machine
 from benchmarks.variants import BARE, BELVEDERE, COMPOSITION, CONTROL, VARIANTS, Variant
 
@@ -24,7 +24,7 @@ def say(text: str) -> None:
 def main() -> int:
     """Run what the arguments ask for; the exit code is 1 when a row that the targets need was not measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = ("table", "workers", "scrapes", "stalled", "profile")
+    commands = ("table", "workers", "scrapes", "stalled", "interactions", "profile")
     parser.add_argument("command", nargs="?", choices=commands, default="table")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it runs, not to be quoted")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round to a file as well")
@@ -43,6 +43,10 @@ def main() -> int:
         return 0
     if options.command == "workers":
         return _workers(options)
+    if options.command == "interactions":
+        smaller = {"events": 10_000, "rows": 20_000} if options.quick else {}
+        print(*this_machine().lines(), "", interactions.report(say, **smaller), sep="\n")
+        return 0
     if options.command == "stalled":
         print(*this_machine().lines(), "", stalled.measure().table(), sep="\n")
         return 0

@@ -17,11 +17,12 @@ from belvedere.interactions.eventtypes import event_types
 CHUNK: Final = 2_000
 """Rows of a chunk at most."""
 PAUSE: Final = 0.05
-"""Seconds between two chunks. SQLite's writers wait by looking again after 1, 2, 5, 10, 15, 20, 25 … ms: one that met a
-chunk of `TARGET` seconds finds a pause of this length at its next look."""
-TARGET: Final = 0.015
-"""Seconds that a chunk is to take; the next ones have as many rows as fit into it."""
-SMALLEST: Final = 10
+"""Seconds between two chunks, and never less than the chunk took. Writers of SQLite wait by looking again, 1, 3, 8, 18,
+33, 53 and 78 ms after they came (`sqliteDefaultBusyCallback`): who finds a chunk at work finds a pause soon after."""
+TARGET: Final = 0.025
+"""Seconds that a chunk is to take; the next one has as many rows as fit into it."""
+SMALLEST: Final = 100
+"""Rows of a chunk at least: what takes longer for so few is the disk, and fewer rows would not be quicker."""
 
 _FIRST: Final = 100
 """Rows of the first chunk, when it is not known yet how long they take."""
@@ -46,7 +47,7 @@ async def prune(
         table: the table of interactions.
         before: in UTC.
         chunk: rows of a chunk at most.
-        pause: seconds between two chunks.
+        pause: seconds between two chunks at least.
         clock: for how long a chunk took.
 
     Raises:
@@ -78,7 +79,7 @@ async def prune(
             full = found == rows
             rows = _fitting(rows, took, chunk) if full else rows
             if found:
-                await asyncio.sleep(pause)
+                await asyncio.sleep(max(pause, took) if pause else 0)
     return deleted
 
 

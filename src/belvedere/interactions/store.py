@@ -169,14 +169,14 @@ class Store:
         )
 
     async def prune(self, before: datetime, *, chunk: int = retention.CHUNK, pause: float = retention.PAUSE) -> int:
-        """Delete what is older than `before`, in chunks that take about 15 ms each; return how many rows.
+        """Delete what is older than `before`, in chunks that take about 25 ms each; return how many rows.
 
         It may be cancelled, and several workers may do it at once.
 
         Args:
             before: the first moment that stays; UTC where it names no time zone.
             chunk: rows of a chunk at most.
-            pause: seconds between two chunks.
+            pause: seconds between two chunks at least; 0 makes none.
 
         Raises:
             ValueError: a chunk without rows, or a pause below 0.
