@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event as events
 from sqlalchemy import func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -167,11 +168,10 @@ async def test_a_full_disk(tmp_path: Path) -> None:
     assert (await store.write([payload()])).rows == 1
     bounded = create_async_engine(engine.url)
 
-    async def bound() -> None:
-        async with bounded.connect() as connection:
-            await connection.execute(text("PRAGMA max_page_count = 20"))
+    @events.listens_for(bounded.sync_engine, "connect")
+    def bound(connection: Any, _record: object) -> None:
+        connection.cursor().execute("PRAGMA max_page_count = 20")
 
-    await bound()
     batch = [payload(path="/" + "p" * 1_000) for _ in range(200)]
     assert await unavailable(Store(bounded), *batch) == "the disk is full (SQLITE_FULL)"
     await bounded.dispose()
