@@ -205,7 +205,8 @@ async def through(url: str) -> AsyncIterator[tuple[str, Callable[[bool], None]]]
     target = make_url(url)
     flows = asyncio.Event()
     flows.set()
-    tasks: set[asyncio.Task[None]] = set()
+    tasks: list[asyncio.Task[None]] = []
+    writers: list[asyncio.StreamWriter] = []
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -220,8 +221,8 @@ async def through(url: str) -> AsyncIterator[tuple[str, Callable[[bool], None]]]
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(target.host, target.port)
-        for task in (asyncio.create_task(copy(reader, back)), asyncio.create_task(copy(there, writer))):
-            tasks.add(task)
+        writers.extend((writer, back))
+        tasks.extend((asyncio.create_task(copy(reader, back)), asyncio.create_task(copy(there, writer))))
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     port: int = server.sockets[0].getsockname()[1]
@@ -232,11 +233,13 @@ async def through(url: str) -> AsyncIterator[tuple[str, Callable[[bool], None]]]
     try:
         yield target.set(port=port).render_as_string(hide_password=False), hang
     finally:
-        flows.set()
         server.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # The loop lets go of a transport at its next turn.
 
 
 async def test_a_server_that_hangs(postgres_url: str) -> None:
