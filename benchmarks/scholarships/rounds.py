@@ -52,6 +52,10 @@ class Measured:
         pairs = zip(self.loads[row.name], self.loads[BARE.name], strict=True)
         return statistics.median(figure(ours) / figure(theirs) for ours, theirs in pairs)
 
+    def least(self, row: Row) -> float:
+        """The least CPU time of the workers for a request, in microseconds, of all rounds."""
+        return min(load.cpu_us for load in self.loads[row.name])
+
     def database(self, row: Row) -> float | None:
         """The database's CPU time for a request, by the median; None where it is not known."""
         return statistics.median(self.database_us[row.name]) if self.database_us[row.name] else None

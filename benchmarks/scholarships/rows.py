@@ -28,4 +28,4 @@ DEFAULT = Row("default", "Belvedere: ids, logs, metrics, headers, probes", "obse
 EVERYTHING = Row("everything", "+ interactions, and limits in the process", "everything")
 WITH_REDIS = Row("redis", "+ interactions, and limits in Redis", "everything", redis=True)
 
-ROWS = (BARE, CONTROL, DEFAULT)
+ROWS = (BARE, CONTROL, DEFAULT, EVERYTHING, WITH_REDIS)

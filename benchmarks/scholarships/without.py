@@ -76,7 +76,7 @@ def take_off_parts() -> None:
         made(self, *arguments, **{**options, "dependencies": kept})
 
     def observed(app: Any, *parts: Any, **options: Any) -> Any:
-        return observe(app, *(part for part in parts if not isinstance(part, _Absent)), **options)
+        return observe(app, *(part for part in parts if not isinstance(part, _Absent | _Ignored)), **options)
 
     APIRoute.__init__ = route  # type: ignore[method-assign]
     belvedere.observe = observed
@@ -86,5 +86,6 @@ def take_off_everything() -> None:
     """Have the service built without Belvedere; `bind` and loggers are called, and do nothing that is seen."""
     take_off_parts()
     belvedere.observe = _ignored  # type: ignore[assignment]
+    belvedere.bind = _ignored  # type: ignore[assignment]
     for name in ("histogram", "counter", "gauge"):
         setattr(belvedere, name, lambda *_arguments, **_options: _NoMetric())

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from scholarships.schemas import HIGHEST_INTEGER
+
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _written(value: Any) -> Any:
+    # Pydantic also takes numbers, as seconds since 1970.
+    if isinstance(value, str) and not _MOMENT.match(value):
+        raise PydanticCustomError("datetime_format", "Input should be a moment such as 2027-01-31T12:00:00Z")
+    return value
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -18,7 +28,7 @@ def _in_utc(value: datetime) -> datetime:
         raise PydanticCustomError("datetime_range", "Input should be within the years 1 to 9999 of UTC") from None
 
 
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
+Moment = Annotated[datetime, BeforeValidator(_written), AfterValidator(_in_utc)]
 Text = Annotated[str, Field(min_length=1, max_length=255)]
 
 
