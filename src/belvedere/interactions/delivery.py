@@ -117,6 +117,7 @@ class Delivery:
             return
         task.cancel()
         await asyncio.wait({task})
+        self._forget()
 
     def abandon(self) -> None:
         """End the task, without waiting for that."""
@@ -175,6 +176,8 @@ class Delivery:
             failures.contain("interactions", error)
         finally:
             threads.shutdown(wait=False)
+            if self._event is event:
+                self._forget()
 
     async def _tick(self, threads: ThreadPoolExecutor) -> None:
         try:

@@ -21,7 +21,7 @@ from belvedere.interactions.figures import Figures, Tally
 from belvedere.interactions.journal import Journal
 from belvedere.interactions.marker import Mark, Marks, dependency
 from belvedere.interactions.metadata import Sanitiser
-from belvedere.interactions.place import default_folder, is_in_memory
+from belvedere.interactions.place import default_folder, is_in_memory, name
 from belvedere.interactions.pruning import Pruning
 from belvedere.interactions.recorder import Notes, Recorder
 from belvedere.interactions.store import Store
@@ -88,6 +88,7 @@ class Interactions:
         """The table, for queries of your own."""
         self._subject_type = subject_type
         self._shutdown = shutdown
+        self._place = name(engine.url, self.table)
         self._folder, self._why = _place(engine, self.table, journal)
         self._journal = Journal(self._folder, fsync=fsync, limit_bytes=journal_bytes, memory=memory)
         self._tally = Tally()
@@ -421,10 +422,6 @@ def _share(new: Interactions) -> None:
         ValueError: another table's journal is there: its events would come into this one.
     """
     for other in _shared:
-        if new._folder is not None and other._folder == new._folder and _whole(other) != _whole(new):
+        if new._folder is not None and other._folder == new._folder and other._place != new._place:
             raise ValueError(f"interactions: the journal of {other.table.fullname} is in {new._folder}: choose another")
     _shared.add(new)
-
-
-def _whole(interactions: Interactions) -> tuple[str, str]:
-    return interactions._engine.url.render_as_string(hide_password=True), interactions.table.fullname
