@@ -330,7 +330,7 @@ async def test_a_failure_of_ours_is_no_loss(engine: AsyncEngine, monkeypatch: py
     assert failures.counts.pop("interactions") == 2
 
 
-async def test_its_own_work_is_nobodys_request(engine: AsyncEngine) -> None:
+async def test_its_own_work_is_nobodys_request(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The delivery runs outside the request that began it: what the application binds is not its own."""
     from belvedere.context import current
 
@@ -343,7 +343,7 @@ async def test_its_own_work_is_nobodys_request(engine: AsyncEngine) -> None:
         seen.append(current.get())
         return await write(payloads)
 
-    interactions._store.write = looking
+    monkeypatch.setattr(interactions._store, "write", looking)
     app = shop(interactions)
     with observed(app, interactions):
         await ask(app, path="/items/1")

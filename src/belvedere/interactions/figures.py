@@ -65,6 +65,19 @@ class Figures:
         self._beside.discard(self)
 
 
+class NoFigures(Figures):
+    """Counts nothing: of events by hand where no application is observed."""
+
+    def __init__(self) -> None:
+        self.recorded = self
+
+    def labels(self, *_: str) -> Any:
+        return self
+
+    def inc(self, _: float = 1.0) -> None:
+        """Count nothing."""
+
+
 def _counted(tally: Tally) -> tuple[int, int, Counter[str]]:
     return tally.written, tally.retried, Counter(tally.dropped)
 

@@ -7,24 +7,26 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
-from weakref import WeakSet
+from typing import Any, Final
 
-from sqlalchemy import MetaData, Table
+from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from belvedere import failures
-from belvedere.context import bound_fields, current, request_id
+from belvedere.context import current
 from belvedere.conventions import OWN_LOGGER
+from belvedere.interactions import by_hand
 from belvedere.interactions.delivery import Delivery
-from belvedere.interactions.figures import Figures, Tally
+from belvedere.interactions.figures import Figures, NoFigures, Tally
 from belvedere.interactions.journal import Journal
 from belvedere.interactions.marker import Mark, Marks, dependency
 from belvedere.interactions.metadata import Sanitiser
-from belvedere.interactions.place import default_folder, is_in_memory, name
+from belvedere.interactions.place import journal_folder, name, share
 from belvedere.interactions.pruning import Pruning
+from belvedere.interactions.query import Page
 from belvedere.interactions.recorder import Notes, Recorder
 from belvedere.interactions.store import Store
+from belvedere.interactions.summary import Bucket, Row
 from belvedere.parts import Host
 from belvedere.redaction import Redactor
 
@@ -83,13 +85,13 @@ class Interactions:
         if not isinstance(engine, AsyncEngine):
             raise TypeError(f"interactions: {type(engine).__name__} is no AsyncEngine: use create_async_engine")
         self._engine = engine
-        self._store: Any = Store(engine, table, subject, subject_type, schema=schema, metadata=metadata)
-        self.table: Table = self._store.table
+        self._store = Store(engine, table, subject, subject_type, schema=schema, metadata=metadata)
+        self.table = self._store.table
         """The table, for queries of your own."""
         self._subject_type = subject_type
         self._shutdown = shutdown
         self._place = name(engine.url, self.table)
-        self._folder, self._why = _place(engine, self.table, journal)
+        self._folder, self._why = journal_folder(engine.url, self.table, journal)
         self._journal = Journal(self._folder, fsync=fsync, limit_bytes=journal_bytes, memory=memory)
         self._tally = Tally()
         self._delivery = Delivery(
@@ -103,8 +105,8 @@ class Interactions:
         self._opened = False
         self._connected = False
         self._logger: Any = None
-        self._by_hand = self._recorder(Redactor(), _NoFigures())
-        _share(self)
+        self._by_hand = self._recorder(Redactor(), NoFigures())
+        share(self, self._folder, self._place)
 
     # Marking and adding.
 
@@ -163,8 +165,11 @@ class Interactions:
             trace_id: under which it is found in logs and traces.
         """
         try:
-            self._log_by_hand(
-                event, request, response, user_id=user_id, subject=subject, metadata=metadata, trace_id=trace_id
+            recorder = self._recorders[0] if self._recorders else self._by_hand
+            recorder.record(
+                **by_hand.event(event, request, response, user_id=user_id, trace_id=trace_id),
+                subject=subject,
+                metadata=metadata,
             )
         except Exception as error:
             failures.contain("interactions", error)
@@ -180,13 +185,27 @@ class Interactions:
         *,
         event: str | None = None,
         user: str | None = None,
-        subject: Any = None,
+        subject: str | int | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = 50,
         after: str | None = None,
-    ) -> Any:
-        """Return a page of rows, the newest first: `items`, and `next`, which goes into `after` for the next page."""
+    ) -> Page:
+        """Return a page of rows, the newest first: `items`, and `next`, which goes into `after` for the next page.
+
+        Args:
+            event: of this type alone.
+            user: of this user alone.
+            subject: about this alone.
+            since: the first moment; UTC where it names no time zone.
+            until: the first moment after.
+            limit: rows of a page.
+            after: the `next` of the page before.
+
+        Raises:
+            ValueError: a limit, cursor or moment that is none, or a subject that is no number where subjects are.
+            Unavailable: the database is away.
+        """
         return await self._store.query(
             event=event, user=user, subject=subject, since=since, until=until, limit=limit, after=after
         )
@@ -196,12 +215,15 @@ class Interactions:
         *,
         event: str | None = None,
         user: str | None = None,
-        subject: Any = None,
+        subject: str | int | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
-        bucket: Literal["minute", "hour", "day", "week", "month"] | None = None,
-    ) -> Any:
-        """Return how often each event happened, by bucket of time if one is named."""
+        bucket: Bucket | None = None,
+    ) -> list[Row]:
+        """Return how often each event happened, in each stretch of time if `bucket` says how long one is.
+
+        The other arguments, and what it raises, are those of `query`.
+        """
         return await self._store.summary(
             event=event, user=user, subject=subject, since=since, until=until, bucket=bucket
         )
@@ -349,79 +371,3 @@ class Interactions:
         if found is None:
             notes[self] = found = Notes()
         return found
-
-    def _log_by_hand(
-        self,
-        event: Any,
-        request: Any,
-        response: Any,
-        *,
-        user_id: Any,
-        subject: Any,
-        metadata: Any,
-        trace_id: Any,
-    ) -> None:
-        if not isinstance(event, str) or not event:
-            raise TypeError(f"an event is a text, not {type(event).__name__}")
-        served = current.get()
-        scope: Mapping[str, Any] = getattr(request, "scope", None) or {}
-        path, method, status = ("", "", 0) if served is None else (served.path, served.method, served.status)
-        if user_id is None:
-            bound = bound_fields() if served is None or served.bound is None else served.bound
-            user_id = bound.get("user_id")
-        if trace_id is None:
-            trace_id = request_id() if served is None else served.trace_id
-        answered = getattr(response, "status_code", None)
-        recorder = self._recorders[0] if self._recorders else self._by_hand
-        recorder.record(
-            event,
-            user_id=user_id,
-            subject=subject,
-            path=str(scope.get("path", path)),
-            method=str(scope.get("method", method)),
-            status=answered if type(answered) is int else status,
-            trace_id=None if trace_id is None else str(trace_id)[:128],
-            metadata=metadata,
-        )
-
-
-class _NoFigures(Figures):
-    """Counts nothing: of events by hand where no application is observed."""
-
-    def __init__(self) -> None:
-        self.recorded = self
-
-    def labels(self, *_: str) -> Any:
-        return self
-
-    def inc(self, _: float = 1.0) -> None:
-        """Count nothing."""
-
-
-def _place(engine: AsyncEngine, table: Table, journal: str | Path | bool | None) -> tuple[Path | None, str]:
-    """Return the journal's folder; or `None`, and why."""
-    if journal is None or journal is False:
-        return None, "journal in memory, as it was asked for"
-    if is_in_memory(engine.url):
-        return None, "journal in memory, as the database is"
-    if journal is not True:
-        return Path(journal).absolute(), ""
-    try:
-        return default_folder(engine.url, table), ""
-    except RuntimeError:
-        return None, "journal in memory, as nobody knows this user's home: give journal= a folder"
-
-
-_shared: WeakSet[Interactions] = WeakSet()
-
-
-def _share(new: Interactions) -> None:
-    """Remember whose journal is where.
-
-    Raises:
-        ValueError: another table's journal is there: its events would come into this one.
-    """
-    for other in _shared:
-        if new._folder is not None and other._folder == new._folder and other._place != new._place:
-            raise ValueError(f"interactions: the journal of {other.table.fullname} is in {new._folder}: choose another")
-    _shared.add(new)

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Table
 
@@ -52,3 +53,34 @@ def is_in_memory(url: URL) -> bool:
         or url.query.get("mode") == "memory"
         or (database.startswith("file:") and "mode=memory" in database)
     )
+
+
+def journal_folder(url: URL, table: Table, asked: str | Path | bool | None) -> tuple[Path | None, str]:
+    """Return the folder of a journal; or `None`, and why there is none."""
+    if asked is None or asked is False:
+        return None, "journal in memory, as it was asked for"
+    if is_in_memory(url):
+        return None, "journal in memory, as the database is"
+    if asked is not True:
+        return Path(asked).absolute(), ""
+    try:
+        return default_folder(url, table), ""
+    except RuntimeError:
+        return None, "journal in memory, as nobody knows this user's home: give journal= a folder"
+
+
+_shared: WeakKeyDictionary[object, tuple[Path, str]] = WeakKeyDictionary()
+
+
+def share(owner: object, folder: Path | None, name: str) -> None:
+    """Remember whose journal is where, as long as `owner` lives.
+
+    Raises:
+        ValueError: another table's journal is there: its events would come into this one.
+    """
+    if folder is None:
+        return
+    for other, others in _shared.values():
+        if other == folder and others != name:
+            raise ValueError(f"interactions: the journal of another table ({others}) is in {folder}: choose another")
+    _shared[owner] = (folder, name)

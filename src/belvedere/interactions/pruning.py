@@ -16,6 +16,8 @@ from typing import Any, Final
 from belvedere import failures
 from belvedere.conventions import InteractionEvent
 from belvedere.interactions.journal import locking
+from belvedere.interactions.store import Store
+from belvedere.interactions.verdicts import Unavailable
 
 PERIOD: Final = 3600.0
 """Seconds between two times."""
@@ -36,7 +38,7 @@ class Pruning:
     """
 
     def __init__(
-        self, store: Any, retention: timedelta | float | None, folder: Path | None, log: Callable[..., None]
+        self, store: Store, retention: timedelta | float | None, folder: Path | None, log: Callable[..., None]
     ) -> None:
         self.retention = None if retention is None else _period(retention)
         self._store = store
@@ -68,7 +70,7 @@ class Pruning:
         kept = self.retention if retention is None else _period(retention)
         if kept is None:
             raise ValueError("interactions: prune() needs a retention, as a timedelta or in days")
-        return int(await self._store.prune(datetime.now(UTC) - kept))
+        return await self._store.prune(datetime.now(UTC) - kept)
 
     async def _hourly(self) -> None:
         turn = _Turn(self._folder)
@@ -78,6 +80,8 @@ class Pruning:
             if rows := await self.prune():
                 self._log("info", InteractionEvent.PRUNED, rows=rows)
             turn.over()
+        except Unavailable:
+            return  # Whether it is away is told by whoever writes; the next hour comes.
         except Exception as error:
             failures.contain("interactions", error)
         finally:
