@@ -34,9 +34,7 @@ BELVEDERE = Variant("belvedere", "Belvedere, default", "ours:build", "Belvedere"
 RECORDED = Variant(
     "interactions", "Belvedere, default + an interaction recorded", "interactions:build", "Belvedere", logs=True
 )
-LIMITED = Variant(
-    "belvedere-limit", "Belvedere, default + a rate limit in memory", "ours:limited", "Belvedere", logs=True
-)
+LIMITED = Variant("limits", "Belvedere, default + a rate limit in memory", "ours:limited", "Belvedere", logs=True)
 # The rows with traces at 10% and at 100% come with tracing; their targets go to `targets.py`.
 COMPOSITION = Variant("composition", "the best composition of peers", "composition:build", "peers", logs=True)
 BY_HAND = Variant("pure-asgi", "four pure ASGI middlewares by hand", "byhand:pure_asgi", "by hand", logs=True)

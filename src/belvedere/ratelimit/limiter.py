@@ -21,7 +21,7 @@ STRATEGIES = {"fixed": "fixed-window", "moving": "moving-window", "sliding": "sl
 """Short names for the library's."""
 
 PREFIX = "belvedere"
-"""Of keys in a shared store, before the service's name is known."""
+"""What keys in a shared store hold, before the service's name is known."""
 
 
 class RateLimiter:
@@ -38,7 +38,7 @@ class RateLimiter:
         strategy: `fixed`, `moving` or `sliding`, or the library's longer names.
         key: whom a request is counted for: `None` or `"user"` (the bound `user_id`, else the client's address),
             `"address"`, `"header:NAME"`, or a callable, sync or async, that takes the request and returns a text.
-        prefix: of the keys in Redis; by default `belvedere:` and the service's name.
+        prefix: what keys in Redis hold, to tell services apart; by default `belvedere:` and the service's name.
         exempt: who is not limited: networks, keys, callables that take the request; one or several.
         timeout: seconds that Redis may take, before this process counts for itself.
         trusted_proxies: networks whose `X-Forwarded-For` is believed; by default `requests.trusted_proxies`.
@@ -119,7 +119,7 @@ class RateLimiter:
         shared = self.shared
         if shared is None:
             raise ValueError("this limiter counts in memory, which is always there: give it a URL, or no check")
-        return Check(name, shared.probe, **options)
+        return Check(name, shared.check, **options)
 
     async def close(self) -> None:
         """Close the connections of this event loop; the next request opens new ones."""

@@ -31,7 +31,7 @@ class SharedStore:
     Args:
         url: `redis://…`, or whatever else the library has an asynchronous storage for.
         strategy: the library's name of one.
-        prefix: of the keys in the store.
+        prefix: what keys in the store hold, to tell services apart.
         timeout: seconds that the store may take for a request.
 
     Raises:
@@ -79,6 +79,10 @@ class SharedStore:
         """Count something, as a request does: a full or a read-only Redis answers a ping, and counts nothing."""
         await self.take(self._canary, "", "canary", 1)
 
+    async def check(self) -> None:
+        """Be asked for its health; while it is away no request waits for it, and there is time to connect."""
+        await (self.connect() if self.availability.away else self.probe())
+
     async def connect(self) -> None:
         """Be connected, for which there is more time while no request waits for it; then see whether it is fast."""
         self._belong()
@@ -100,6 +104,8 @@ class SharedStore:
             await client.aclose()
 
     async def _take(self, policy: Policy, where: str, key: str, cost: int) -> Decision:
+        # The library's own prefix of keys cannot be set in its version 5.0, nor in every storage.
+        where = f"{self._prefix}/{where}"
         # Both are asked for at once, and answered in this order.
         if isinstance(self._rate, FixedWindowRateLimiter):
             identity = policy.item.key_for(where, key)
@@ -123,7 +129,7 @@ class SharedStore:
             self._pid = os.getpid()
 
     def _build(self) -> None:
-        options: dict[str, Any] = {"key_prefix": self._prefix}
+        options: dict[str, Any] = {}
         if self._url.startswith(("redis", "rediss", "unix")):
             options["implementation"] = "redispy"
         url = self._url.replace("unix://", "redis+unix://", 1) if self._url.startswith("unix") else self._url
