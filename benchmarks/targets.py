@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.inprocess import ALONE, Cost
 from benchmarks.sockets import Share
-from benchmarks.variants import BARE, BELVEDERE, COMPOSITION
+from benchmarks.variants import BARE, BELVEDERE, COMPOSITION, CONTRIB, NATIVE_SPAN, TRACED, Variant
 from benchmarks.workers import BELVEDERE as WORKERS
 from benchmarks.workers import LOGGING, Rates
 
@@ -27,8 +27,13 @@ class Verdict:
 
 
 def verdicts(costs: Mapping[str, Cost], shares: Mapping[str, Share]) -> list[Verdict]:
-    """Compare the run with the targets. Those of the rows with traces belong here once these rows exist."""
-    return [_against_composition(costs), _over_sockets(shares)]
+    """Compare the run with the targets."""
+    return [
+        _against_composition(costs),
+        _traced(costs, NATIVE_SPAN, 0.65, "0.65 of what FastAPI's own server span alone adds"),
+        _traced(costs, CONTRIB, 0.25, "1/4 of what the OpenTelemetry instrumentation adds"),
+        _over_sockets(shares),
+    ]
 
 
 def _against_composition(costs: Mapping[str, Cost]) -> Verdict:
@@ -41,6 +46,17 @@ def _against_composition(costs: Mapping[str, Cost]) -> Verdict:
     alone = (ours.least(ALONE) - bare.least(ALONE)) / (theirs.least(ALONE) - bare.least(ALONE))
     found = f"{least:.3f} ({middle:.3f} by the median, {alone:.3f} one request at a time); 1/6 is 0.167"
     return Verdict(target, found, least <= 1 / 6)
+
+
+def _traced(costs: Mapping[str, Cost], theirs: Variant, most: float, share: str) -> Verdict:
+    target = f"the default with every request traced adds at most {share}"
+    found = [costs.get(row.name) for row in (BARE, TRACED, theirs)]
+    if any(cost is None or cost.refused for cost in found):
+        return Verdict(target, "not measured", None)
+    bare, ours, other = (cost for cost in found if cost is not None)
+    least = (ours.least() - bare.least()) / (other.least() - bare.least())
+    middle = (ours.middle() - bare.middle()) / (other.middle() - bare.middle())
+    return Verdict(target, f"{least:.3f} ({middle:.3f} by the median)", least <= most)
 
 
 def _over_sockets(shares: Mapping[str, Share]) -> Verdict:

@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +32,7 @@ from belvedere.logs import hooks, output
 from belvedere.ratelimit.availability import Availability
 from belvedere.settings import Settings, environment
 from belvedere.testing import CapturedLogs
+from belvedere.tracing.queue import Queue, Send
 from docs import tables
 
 _numbers = itertools.count()
@@ -258,8 +259,13 @@ def lines(belvedere_logs: CapturedLogs, tmp_path: Path) -> CapturedLogs:
         levels.write_text(text)
         observability._logs.level_file.look()
     _print_by_itself()
+    Queue("traces", _nowhere, limit=1, batch=1, delay=1)._tell("refused", 1)
     observability.remove()
     return belvedere_logs
+
+
+def _nowhere() -> tuple[Send, Callable[[], None]]:
+    raise AssertionError("nothing is sent")
 
 
 def _print_by_itself() -> None:

@@ -35,7 +35,10 @@ RECORDED = Variant(
     "interactions", "Belvedere, default + an interaction recorded", "interactions:build", "Belvedere", logs=True
 )
 LIMITED = Variant("limits", "Belvedere, default + a rate limit in memory", "ours:limited", "Belvedere", logs=True)
-# The rows with traces at 10% and at 100% come with tracing; their targets go to `targets.py`.
+TRACED = Variant("traced", "Belvedere, traced 100 %", "ours:traced:1.0", "Belvedere", logs=True)
+TRACED_10 = Variant("traced-10", "Belvedere, traced 10 %", "ours:traced:0.1", "Belvedere", logs=True)
+NATIVE_SPAN = Variant("native-span", "FastAPI telemetry: server span alone", "native:build:span", "telemetry")
+CONTRIB = Variant("otel", "OpenTelemetry FastAPI, as by default", "contrib:build:default", "telemetry")
 COMPOSITION = Variant("composition", "the best composition of peers", "composition:build", "peers", logs=True)
 BY_HAND = Variant("pure-asgi", "four pure ASGI middlewares by hand", "byhand:pure_asgi", "by hand", logs=True)
 
@@ -45,6 +48,8 @@ VARIANTS: tuple[Variant, ...] = (
     BELVEDERE,
     RECORDED,
     LIMITED,
+    TRACED_10,
+    TRACED,
     COMPOSITION,
     Variant("correlation-id", "asgi-correlation-id", "single:correlation_id", "one job"),
     Variant("secweb", "Secweb (security headers)", "single:secweb", "one job"),
@@ -53,12 +58,12 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("instrumentator", "prometheus-fastapi-instrumentator", "single:instrumentator", "one job"),
     Variant("exporter", "starlette-exporter", "single:exporter", "one job"),
     Variant("starlette-prometheus", "starlette-prometheus", "single:starlette_prometheus", "one job"),
-    Variant("native-span", "FastAPI telemetry: server span alone", "native:build:span", "telemetry"),
+    NATIVE_SPAN,
     Variant("native-metrics", "FastAPI telemetry: metrics alone", "native:build:metrics", "telemetry"),
     Variant("native-defaults", "FastAPI telemetry: traces as by default", "native:build:traces", "telemetry"),
     Variant("native-all", "FastAPI telemetry: traces, metrics, logs", "native:build:all", "telemetry"),
     Variant("otel-lean", "OpenTelemetry FastAPI, no send/receive spans", "contrib:build:lean", "telemetry"),
-    Variant("otel", "OpenTelemetry FastAPI, as by default", "contrib:build:default", "telemetry"),
+    CONTRIB,
     Variant("logfire", "logfire (not sent)", "suites:with_logfire", "suites"),
     Variant(
         "lite-bootstrap", "lite-bootstrap (access line, metrics)", "suites:with_lite_bootstrap", "suites", logs=True

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 
 class Discard(SpanExporter):
@@ -21,8 +22,8 @@ def span_processor() -> BatchSpanProcessor:
     return BatchSpanProcessor(Discard())
 
 
-def tracer_provider() -> TracerProvider:
-    """A provider that samples everything."""
-    provider = TracerProvider()
+def tracer_provider(share: float = 1.0) -> TracerProvider:
+    """A provider that samples everything, or that share of it."""
+    provider = TracerProvider(ParentBased(TraceIdRatioBased(share)) if share < 1 else None)
     provider.add_span_processor(span_processor())
     return provider

@@ -26,3 +26,14 @@ def build(without: str = "") -> ASGIApp:
     app = application()
     belvedere.observe(app, settings=Settings(**options))
     return app
+
+
+def traced(share: str) -> ASGIApp:
+    """The default with that share of the requests traced, by a provider such as the other rows with spans have."""
+    # Here, as the other rows are to do without the SDK.
+    from benchmarks.variants._providers import tracer_provider
+
+    app = application()
+    tracing: dict[str, Any] = {"provider": tracer_provider(float(share))}
+    belvedere.observe(app, settings=Settings(environment="production", tracing=tracing))
+    return app

@@ -36,7 +36,8 @@ class RequestContext:
     """One request or WebSocket connection, from its first byte to its last; the pass makes it.
 
     Observers read it; the pass, the routes and the application's `bind()` write it. Times are seconds of the monotonic
-    clock, sizes are bytes of the bodies. A status of 499 says that the client went away before the answer.
+    clock, sizes are bytes of the bodies. A status of 499 says that the client went away before the answer. `parent_id`
+    is what a valid `traceparent` named, `span` the server span, whoever made it.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class RequestContext:
         "excluded",
         "headers",
         "method",
+        "parent_id",
         "path",
         "plan",
         "request_bytes",
@@ -60,6 +62,7 @@ class RequestContext:
         "route_scope",
         "sampled",
         "scope",
+        "span",
         "span_id",
         "started",
         "status",
@@ -75,6 +78,8 @@ class RequestContext:
     client: str | None
     request_id: str
     trace_id: str
+    parent_id: str | None
+    span: Any
     span_id: str | None
     sampled: bool
     bound: dict[str, Any] | None

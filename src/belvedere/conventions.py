@@ -83,6 +83,18 @@ INTERNAL_ERRORS: Final = MetricName(
 LINES_DROPPED: Final = MetricName(
     "belvedere_log_lines_dropped_total", "counter", "Log lines dropped because nobody read them fast enough."
 )
+SPANS_DROPPED: Final = MetricName(
+    "belvedere_spans_dropped_total",
+    "counter",
+    "Spans that were not exported: the queue was full, the collector refused them, or the process ended first.",
+    ("reason",),
+)
+RECORDS_DROPPED: Final = MetricName(
+    "belvedere_log_records_dropped_total",
+    "counter",
+    "Log records that were not exported over OTLP, for the same reasons.",
+    ("reason",),
+)
 METRICS_REFUSED: Final = MetricName(
     "belvedere_metrics_refused_total",
     "counter",
@@ -144,6 +156,8 @@ OWN_METRICS: Final = (
     SERIES_FOLDED,
     INTERNAL_ERRORS,
     LINES_DROPPED,
+    SPANS_DROPPED,
+    RECORDS_DROPPED,
     METRICS_REFUSED,
     INFO,
 )
@@ -211,6 +225,18 @@ class Event:
     RATE_LIMIT_STORE_RECOVERED: Final = "rate_limit_store_recovered"
     LEVEL_CHANGED: Final = "log_level_changed"
     LEVELS_REFUSED: Final = "log_levels_refused"
+    EXPORT_FAILED: Final = "export_failed"
+
+
+class SpanAttribute:
+    """Attributes of the server span that no module of OpenTelemetry's conventions names for us.
+
+    The others are those of its stable HTTP conventions: https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
+    """
+
+    REQUEST_ID: Final = "belvedere.request_id"
+    USER_ID: Final = "user.id"
+    """https://opentelemetry.io/docs/specs/semconv/registry/attributes/user/; what was bound as `user_id`."""
 
 
 class InteractionEvent:

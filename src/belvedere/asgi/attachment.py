@@ -154,12 +154,19 @@ class Attachment:
         if self.handlers:
             for layer in errors:
                 self._change(layer, "debug", False)
+        outer: Any = None
         for layer in _layers(stack):
             if makes_spans(layer):
+                if app is not self.app and self.plan.exchanges is not None and outer is not None:
+                    # Mounted below one whose spans are ours: a second one would begin here.
+                    self._change(outer, "app", layer.app)
+                    break
                 self._change(layer, "app", Adopter(layer.app))
                 self._undo.append(switch_off(app, spans=True))
-                self.spans_by = type(layer).__module__
+                if app is self.app:
+                    self.spans_by = type(layer).__module__
                 break
+            outer = layer
 
     def _change(self, layer: Any, name: str, value: Any) -> None:
         before = getattr(layer, name)

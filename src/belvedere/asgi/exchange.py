@@ -9,10 +9,10 @@ from belvedere import failures
 from belvedere.asgi.client import client_address, is_secure
 from belvedere.asgi.endings import mark_left
 from belvedere.asgi.identity import callers_id, make_ids, parse_traceparent, spare_ids
-from belvedere.asgi.native_telemetry import adopted_span
+from belvedere.asgi.native_telemetry import native_span, span_ids
 from belvedere.asgi.plan import HeaderList, Message, Plan, Receive, Scope, Send
 from belvedere.context import SCOPE_KEY, RequestContext
-from belvedere.conventions import CLIENT_CLOSED_REQUEST, UNMATCHED
+from belvedere.conventions import CLIENT_CLOSED_REQUEST, UNMATCHED, SpanAttribute
 
 _PLAIN: Final = frozenset({"http", "ws", None})
 """Schemes without TLS."""
@@ -37,7 +37,7 @@ class Exchange(RequestContext):
     variables cost more.
     """
 
-    __slots__ = ("answered", "channel_in", "channel_out", "ended", "length", "trailers")
+    __slots__ = ("adopted", "answered", "channel_in", "channel_out", "ended", "length", "trailers")
 
     plan: Plan
 
@@ -53,8 +53,9 @@ class Exchange(RequestContext):
         self.method = scope.get("method", "WEBSOCKET")
         self.path = scope["path"]
         self.endpoint = UNMATCHED
-        self.span_id = self.bound = self.route = self.route_scope = self.exception = None
-        self.answer_headers = None
+        self.adopted: Any = None
+        self.span = self.span_id = self.parent_id = self.answer_headers = None
+        self.bound = self.route = self.route_scope = self.exception = None
         self.length: bytes | None = None
         self.answered = self.ended = self.trailers = self.excluded = self.disconnected = self.websocket = False
         self.status = self.request_bytes = self.response_bytes = 0
@@ -73,9 +74,9 @@ class Exchange(RequestContext):
             self.trace_id = request_id
         self.request_id = request_id
         if b"traceparent" in headers and (parent := parse_traceparent(headers, raw)) is not None:
-            self.trace_id, _, self.sampled = parent
-        if "fastapi.telemetry" in scope and (span := adopted_span(scope)) is not None:
-            self.trace_id, self.span_id, self.sampled = span
+            self.trace_id, self.parent_id, self.sampled = parent
+        if "fastapi.telemetry" in scope and (span := native_span(scope)) is not None:
+            self.adopt(span)
         if plan.trusted_proxies:
             self.client = client_address(scope, headers, plan.trusted_proxies)
         else:
@@ -89,6 +90,14 @@ class Exchange(RequestContext):
         scope[SCOPE_KEY] = self
         if plan.binder is not None:
             plan.binder(self)
+
+    def adopt(self, span: Any) -> None:
+        """Take the ids of a server span that somebody else has made, and tell it ours."""
+        ids = span_ids(span)
+        if ids is not None:
+            self.span = self.adopted = span
+            self.trace_id, self.span_id, self.sampled = ids
+            span.set_attribute(SpanAttribute.REQUEST_ID, self.request_id)
 
     def begin(self) -> None:
         """Tell the observers that it begins."""
@@ -120,12 +129,13 @@ class Exchange(RequestContext):
         self.scope = self.route_scope = _OVER
         self.channel_in = _gone
         self.channel_out = _over
-        self.route = None
-        self.exception = None
+        self.route = self.exception = self.span = self.adopted = None
 
     def with_headers(self, message: Message) -> Message:
         """Return the message that begins an answer with the id and our headers."""
         plan = self.plan
+        if self.adopted is not None:
+            self._tell_user()
         theirs = message.get("headers") or ()
         if type(theirs) is not list:
             # ASGI allows any iterable, which may be read only once.
@@ -144,6 +154,13 @@ class Exchange(RequestContext):
         """Add what is for this answer alone, less what the application has set itself."""
         names = {name.lower() for name, _ in theirs}
         return [*theirs, *(pair for pair in more if pair[0] not in names)]
+
+    def _tell_user(self) -> None:
+        """Tell an adopted span whose request it is: who made it may end it with the last byte, before our observers."""
+        user = self.bound.get("user_id") if self.bound else None
+        if isinstance(user, str | int):
+            hide = self.plan.hide
+            self.adopted.set_attribute(SpanAttribute.USER_ID, hide("user_id", str(user)))
 
     def _headers_by_scheme(self) -> HeaderList:
         plan = self.plan

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from belvedere.asgi.native_telemetry import span_ids
+from belvedere.asgi.exchange import Exchange
 from belvedere.context import SCOPE_KEY, RequestContext
 
 _MIDDLEWARE = "OpenTelemetryMiddleware"
@@ -31,8 +31,8 @@ class Adopter:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request: RequestContext | None = scope.get(SCOPE_KEY)
-        if request is not None and (ids := span_ids(self._current())) is not None:
-            request.trace_id, request.span_id, request.sampled = ids
+        if isinstance(request, Exchange) and request.span is None:
+            request.adopt(self._current())
             scope.setdefault("state", {})["trace_id"] = request.trace_id
             # A mounted FastAPI application looks for this key before it makes a span of its own.
             scope.setdefault("fastapi.telemetry", None)

@@ -48,10 +48,15 @@ def leave_out(app: Any, excluded: Callable[[dict[str, Any]], bool]) -> Callable[
     return undo
 
 
-def adopted_span(scope: dict[str, Any]) -> tuple[str, str, bool] | None:
-    """Return trace id, span id and sampled flag of the server span that FastAPI made, if it made one."""
-    span = getattr(scope.get("fastapi.telemetry"), "span", None)
-    return None if span is None else span_ids(span)
+def given_provider(app: Any) -> Any:
+    """Return the tracer provider that `FastAPI(telemetry=…)` was given by name, `None` if it was given none."""
+    config = getattr(app, "_telemetry", None)
+    return config.get("tracer_provider") if isinstance(config, dict) and config.get("tracing", True) else None
+
+
+def native_span(scope: dict[str, Any]) -> Any:
+    """Return the server span that FastAPI made, if it made one."""
+    return getattr(scope.get("fastapi.telemetry"), "span", None)
 
 
 def span_ids(span: Any) -> tuple[str, str, bool] | None:

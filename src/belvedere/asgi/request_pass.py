@@ -23,6 +23,9 @@ class RequestPass:
     def __init__(self, app: ASGIApp, plan: Plan) -> None:
         self.app = app
         self.plan = plan
+        kinds: tuple[type[HttpExchange], type[HttpExchange], type[WebSocketExchange]]
+        kinds = plan.exchanges or (HttpExchange, ClosingExchange, WebSocketExchange)
+        self.http, self.closing, self.websocket = kinds
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # Not a coroutine itself: one frame less to enter for each request.
@@ -41,7 +44,7 @@ class RequestPass:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - a call more costs each request
         plan = self.plan
         app = self.app
-        request = (ClosingExchange if plan.closers else HttpExchange)(plan, scope, receive, send)
+        request = (self.closing if plan.closers else self.http)(plan, scope, receive, send)
         length = request.headers.get(b"content-length")
         if length is not None:
             request.length = length
@@ -85,7 +88,7 @@ class RequestPass:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         plan = self.plan
-        request = WebSocketExchange(plan, scope, receive, send)
+        request = self.websocket(plan, scope, receive, send)
         request.websocket = True
         request.excluded = plan.leaves_out(scope)
         token = current.set(request)

@@ -67,6 +67,7 @@ class AccessLine:
                     request.duration,
                     request.response_bytes,
                     request.client,
+                    request.span_id,
                 )
             )
             if request.status >= 500 or request.exception is not None:

@@ -16,7 +16,7 @@ from belvedere.logs.writer import Unmade
 
 FIELDS: Final = ("method", "path", "endpoint", "status", "latency_ms", "response_bytes", "client", "disconnected")
 LEVELS: Final = {20: "info", 30: "warning", 40: "error"}
-_DIFFERING: Final = ("timestamp", "request_id", "trace_id", "path", "latency_ms", "response_bytes")
+_DIFFERING: Final = ("timestamp", "request_id", "trace_id", "path", "latency_ms", "response_bytes", "span_id")
 """What is not the same in all lines of a method, template and status."""
 _OPTION: Final = orjson.OPT_APPEND_NEWLINE
 _REMEMBERED: Final = 2048
@@ -44,6 +44,7 @@ class Forms:
         self._names = tuple(name(key, key) for key in _DIFFERING)
         self._client_name = None if client is None else name("client", "client")
         self._forms: dict[tuple[str, str, int], Form] = {}
+        self._spanned: dict[tuple[str, str, int], Form] = {}
         self._clients: dict[str | None, str] = {}
 
     def of(self, request: RequestContext) -> Form:
@@ -54,9 +55,9 @@ class Forms:
         except KeyError:
             form = self._form(request, status)
         context = self._pipeline.context(request)
-        if context is None and request.span_id is None and not request.disconnected:
+        if context is None and not request.disconnected:
             # Nearly always.
-            return form
+            return form if request.span_id is None else form and self._with_span(request, form, status)
         return form and self._with_bound(request, form, context)
 
     def make(self, line: Unmade) -> bytes:
@@ -64,9 +65,9 @@ class Forms:
 
         Args:
             line: after this object itself, the form, the time in nanoseconds since the epoch, request and trace id,
-                path, seconds, bytes of the answer, and the client's address.
+                path, seconds, bytes of the answer, the client's address, and the span's id if there is one.
         """
-        _, form, at, request_id, trace_id, path, duration, size, client = line
+        _, form, at, request_id, trace_id, path, duration, size, client, span_id = line
         pipeline = self._pipeline
         made = form.copy()
         names = self._names
@@ -76,6 +77,8 @@ class Forms:
         made[names[3]] = pipeline.text(path)
         made[names[4]] = int(duration * 1_000_000) / 1000
         made[names[5]] = size
+        if span_id is not None:
+            made[names[6]] = span_id
         if self._client_name is not None:
             try:
                 made[self._client_name] = self._clients[client]
@@ -89,6 +92,7 @@ class Forms:
     def forget(self) -> None:
         """Make all forms anew: another level decides now which of them are written."""
         self._forms.clear()
+        self._spanned.clear()
 
     def shown(self, client: str | None) -> str | None:
         """Return a client's address as lines show it."""
@@ -127,6 +131,17 @@ class Forms:
             # Methods nobody knows are as many as somebody likes to send.
             _remember(self._forms, (request.method, request.endpoint, status), form)
         return form
+
+    def _with_span(self, request: RequestContext, form: Form, status: int) -> Form:
+        """Return the form with a place for the span's id."""
+        key = (request.method, request.endpoint, status)
+        try:
+            return self._spanned[key]
+        except KeyError:
+            spanned = self._with_bound(request, form, None)
+            if key in self._forms:
+                _remember(self._spanned, key, spanned)
+            return spanned
 
     def _with_bound(self, request: RequestContext, form: Form, context: Mapping[str, Any] | None) -> Form:
         """Return a copy of the form with the span and what was bound in their places."""

@@ -30,6 +30,9 @@ class OwnMetrics:
         self._lag = lag
         self._dropped = dropped
         self._refused = refused
+        self.spans_unsent: Mapping[str, int] = {}
+        """Spans that were not exported so far, by reason; log records alike."""
+        self.records_unsent: Mapping[str, int] = {}
         self.check_up = _family(names.CHECK_UP, combine="min")
         self.check_duration = _family(names.CHECK_DURATION, names.DURATION_BUCKETS)
         self.loop_lag = _family(names.LOOP_LAG, combine="max")
@@ -37,6 +40,8 @@ class OwnMetrics:
         self.series_folded = _family(names.SERIES_FOLDED)
         self.internal_errors = _family(names.INTERNAL_ERRORS)
         self.lines_dropped = _family(names.LINES_DROPPED)
+        self.spans_dropped = _family(names.SPANS_DROPPED)
+        self.records_dropped = _family(names.RECORDS_DROPPED)
         self.metrics_refused = _family(names.METRICS_REFUSED)
         self.info = _family(names.INFO, combine="max")
 
@@ -50,6 +55,8 @@ class OwnMetrics:
             self.series_folded,
             self.internal_errors,
             self.lines_dropped,
+            self.spans_dropped,
+            self.records_dropped,
             self.metrics_refused,
             self.info,
         )
@@ -80,8 +87,14 @@ class OwnMetrics:
         for feature, errors in failures.counts.items():
             self.internal_errors.get(feature).cells[0] = float(errors)
         self.lines_dropped.get().cells[0] = float(self._dropped())
-        for reason, refusals in self._refused.items():
-            self.metrics_refused.get(reason).cells[0] = float(refusals)
+        by_reason = (
+            (self.metrics_refused, self._refused),
+            (self.spans_dropped, self.spans_unsent),
+            (self.records_dropped, self.records_unsent),
+        )
+        for family, counts in by_reason:
+            for reason, count in counts.items():
+                family.get(reason).cells[0] = float(count)
 
 
 def _family(metric: MetricName, bounds: Sequence[float] = (), combine: Literal["sum", "max", "min"] = "sum") -> Family:

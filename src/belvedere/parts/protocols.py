@@ -74,6 +74,9 @@ class Host(Protocol):
     def logger(self, name: str) -> Any:
         """Return a logger of that name, in the same pipeline as every other."""
 
+    def tracer_provider(self) -> Any:
+        """Return the OpenTelemetry provider that spans of a part are made with, `None` while tracing is off."""
+
     def on_start(self, call: Callable[[], Awaitable[None]]) -> None:
         """Have `call` run when the application has started."""
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
@@ -112,7 +113,9 @@ class KnownVariables(PydanticBaseSettingsSource):
             {
                 "endpoint": traces or self._first("OTEL_EXPORTER_OTLP_ENDPOINT"),
                 "protocol": self._protocol(),
-                "headers": self._first("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"),
+                "headers": _headers(
+                    self._first("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS") or ""
+                ),
                 "sample": self._sample(),
             }
         )
@@ -143,6 +146,12 @@ def _networks(forwarded_allow_ips: str) -> list[str]:
         except ValueError:
             continue
     return networks
+
+
+def _headers(pairs: str) -> dict[str, str]:
+    """Return headers as OpenTelemetry writes them: `key=value,key=value`, percent-encoded as W3C Baggage is."""
+    named = (pair.partition("=") for pair in pairs.split(",") if "=" in pair)
+    return {unquote(key.strip()): unquote(value.strip()) for key, _, value in named}
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:

@@ -312,16 +312,16 @@ class TracingSettings(Group):
     """Where spans go, and how many of them."""
 
     endpoint: str | None = None
-    """The OTLP endpoint, which is to turn tracing on; `/v1/traces` is appended for HTTP."""
+    """The OTLP endpoint, which turns tracing on; `/v1/traces` is appended for HTTP."""
     protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
     """The transport of OTLP."""
     headers: Annotated[dict[str, str], BeforeValidator(_pairs)] = Field(default_factory=dict, repr=False)
     """Headers sent with each export."""
     provider: Any = None
-    """A `TracerProvider` of your own, which is to turn tracing on."""
+    """A `TracerProvider` of your own, which turns tracing on."""
     sample: float = Field(1.0, ge=0, le=1)
     """The share of traces that begin here and are kept; an inbound decision comes first."""
     exclude: Names = ()
-    """Further paths without spans."""
+    """Further paths without spans, a final `*` standing for any rest."""
     operations: bool = False
     """Whether FastAPI's dependency, endpoint and serialisation spans are made as well."""

@@ -13,6 +13,7 @@ from belvedere.logs import get_logger
 from belvedere.metrics import Metrics
 from belvedere.parts import SLO, Check, Closer, Observer
 from belvedere.settings import Settings
+from belvedere.tracing import Tracing
 
 _METRICS: dict[str, Any] = {
     "counter": prometheus_client.Counter,
@@ -25,7 +26,14 @@ class AppHost:
     """The host of one application; a feature that is off takes what it is given and does nothing with it."""
 
     def __init__(
-        self, settings: Settings, plan: Plan, lifespan: Lifespan, metrics: Metrics | None, health: Health | None
+        self,
+        settings: Settings,
+        plan: Plan,
+        lifespan: Lifespan,
+        metrics: Metrics | None,
+        health: Health | None,
+        *,
+        tracing: Tracing,
     ) -> None:
         self.settings = settings
         self.objectives: list[SLO] = []
@@ -33,6 +41,7 @@ class AppHost:
         self._lifespan = lifespan
         self._metrics = metrics
         self._health = health
+        self._tracing = tracing
 
     def metric(
         self,
@@ -71,6 +80,9 @@ class AppHost:
 
     def logger(self, name: str) -> Any:
         return get_logger(name)
+
+    def tracer_provider(self) -> Any:
+        return self._tracing.provider
 
     def on_start(self, call: Callable[[], Awaitable[None]]) -> None:
         self._lifespan.started.append(call)

@@ -12,7 +12,7 @@ from prometheus_client.registry import REGISTRY, CollectorRegistry
 
 from belvedere import failures
 from belvedere.asgi import Attachment, Binder, Lifespan, Plan
-from belvedere.asgi.native_telemetry import leave_out, switch_off
+from belvedere.asgi.native_telemetry import given_provider, leave_out, switch_off
 from belvedere.asgi.routes import templates
 from belvedere.asgi.server import port_to_come
 from belvedere.context import RequestContext
@@ -24,6 +24,7 @@ from belvedere.metrics import Metrics
 from belvedere.parts import Part
 from belvedere.problems import Problems
 from belvedere.settings import Settings
+from belvedere.tracing import Tracing
 from belvedere.wiring.host import AppHost
 from belvedere.wiring.report import Report, describe
 
@@ -41,6 +42,9 @@ class Observability:
         settings = self.settings
         self._plan = plan = Plan(settings.requests.header)
         self._lifespan = plan.lifespan = Lifespan()
+        # First of all, as it may lack what it needs: nothing is to be taken back then.
+        self._tracing = Tracing(settings, plan, given_provider(app))
+        self._undo.append(self._tracing.remove)
         self._logs = Logs(settings) if settings.logs else None
         self._log = get_logger(OWN_LOGGER) if self._logs else None
         self._health = Health(settings, self._log) if settings.health else None
@@ -59,7 +63,7 @@ class Observability:
             if settings.metrics
             else None
         )
-        self._host = AppHost(settings, plan, self._lifespan, self._metrics, self._health)
+        self._host = AppHost(settings, plan, self._lifespan, self._metrics, self._health, tracing=self._tracing)
         self._plan_requests()
         self._plan_observers()
         self._plan_lifespan()
@@ -116,6 +120,7 @@ class Observability:
             health=self._health,
             drain=self._drain,
             attachment=self._attachment,
+            tracing=self._tracing,
             yielded=self._yielded,
             parts=self._parts,
         )
@@ -168,6 +173,7 @@ class Observability:
         settings, plan = self.settings, self._plan
         requests = settings.requests
         plan.hex = requests.format == "hex"
+        plan.hide = self._tracing.redactor.value
         plan.trust = requests.trust
         plan.trusted_proxies = requests.trusted_proxies
         plan.service = {"service": settings.service, "environment": settings.environment}
@@ -186,7 +192,11 @@ class Observability:
 
     def _plan_observers(self) -> None:
         observers: list[Any] = []
+        if self._tracing.spans is not None:
+            # First: the others show its ids.
+            observers.append(self._tracing.spans)
         if self._metrics is not None:
+            self._metrics.own.spans_unsent = self._tracing.dropped
             observers.append(self._metrics.http)
         if self._logs is not None and self._logs.access is not None:
             observers.append(self._logs.access)
@@ -210,7 +220,7 @@ class Observability:
             self._lifespan.started.append(self._drain.start)
             self._lifespan.stopping.append(self._drain.stop)
         self._lifespan.started.append(self._started)
-        self._lifespan.stopped.append(self._stopped)
+        self._lifespan.stopped += [self._stopped, self._tracing.flush]
 
     def _find_yielded(self) -> None:
         """Find out for which paths the application has a route of its own: there, ours is not served."""
@@ -220,6 +230,8 @@ class Observability:
     def _serve(self) -> None:
         """Serve what the application has no route of its own for; run when its routes are known."""
         self._join()
+        self._tracing.stand_aside(self._attachment.spans_by or "")
+        self._tracing.settle()
         report = self.report()
         self._plan.served = {path: app for path, app in self._served.items() if path not in self._yielded}
         if self._metrics is not None:
@@ -260,7 +272,8 @@ class Observability:
 
     def _adopt(self, app: Any) -> Callable[[], None]:
         """Prepare an application that requests reach: the observed one, and each that is mounted below it."""
-        native = switch_off(app, metrics=self._metrics is not None, logs=self._logs is not None)
+        ours = {"metrics": self._metrics, "logs": self._logs, "spans": self._tracing.makes_spans or None}
+        native = switch_off(app, **{signal: feature is not None for signal, feature in ours.items()})
         # What a mounted application is asked has passed the observed one.
         left_out = leave_out(app, self._plan.leaves_out) if app is self._app else None
         document = self._problems.document(app)

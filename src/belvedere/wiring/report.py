@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from belvedere.metrics import Metrics
     from belvedere.metrics.port import Port
     from belvedere.parts import Part
+    from belvedere.tracing import Tracing
 
 
 class Row(TypedDict):
@@ -39,6 +40,7 @@ def describe(
     health: Health | None,
     drain: Drain | None,
     attachment: Attachment,
+    tracing: Tracing,
     yielded: Sequence[str],
     parts: Sequence[Part],
 ) -> Report:
@@ -50,7 +52,7 @@ def describe(
         "health": _health(settings, drain, yielded) if health else _SWITCHED_OFF,
         "problems": _on(f"errors as {settings.problems.format}") if settings.problems else _SWITCHED_OFF,
         "headers": _on(_headers(settings)) if settings.headers else _SWITCHED_OFF,
-        "tracing": _tracing(settings, app, attachment),
+        "tracing": _tracing(app, attachment, tracing),
     }
     for part in parts:
         feature, row = _part(part)
@@ -147,14 +149,12 @@ def _headers(settings: Settings) -> str:
     return ", ".join(chosen) or "every header is None"
 
 
-def _tracing(settings: Settings, app: Any, attachment: Attachment) -> Row:
-    if settings.tracing is None:
-        return _SWITCHED_OFF
+def _tracing(app: Any, attachment: Attachment, tracing: Tracing) -> Row:
+    state, why = tracing.describe()
+    if state == "on":
+        return _on(why)
     if attachment.spans_by is not None:
         return {"state": "off", "why": f"server spans are made by {attachment.spans_by}; logs carry their ids"}
     if attachment.built and getattr(app, "_is_instrumented_by_opentelemetry", False):
         why = "opentelemetry-instrumentation-fastapi came after Belvedere and left itself out: call observe last"
-        return {"state": "off", "why": why}
-    if settings.tracing.endpoint or settings.tracing.provider is not None:
-        return {"state": "off", "why": "this version makes no spans of its own; those of FastAPI are adopted"}
-    return {"state": "off", "why": "no endpoint (OTEL_EXPORTER_OTLP_ENDPOINT or tracing.endpoint)"}
+    return {"state": "off", "why": why}

@@ -1,0 +1,94 @@
+"""The official OTLP exporters, over HTTP and gRPC, made where and when something is to be sent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final, Literal
+
+from belvedere.settings import TracingSettings
+from belvedere.tracing.hush import hush_exporters
+from belvedere.tracing.queue import Send
+
+Signal = Literal["traces", "logs", "metrics"]
+
+_CLASSES: Final = {
+    ("traces", "http/protobuf"): ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "OTLPSpanExporter"),
+    ("traces", "grpc"): ("opentelemetry.exporter.otlp.proto.grpc.trace_exporter", "OTLPSpanExporter"),
+    ("logs", "http/protobuf"): ("opentelemetry.exporter.otlp.proto.http._log_exporter", "OTLPLogExporter"),
+    ("logs", "grpc"): ("opentelemetry.exporter.otlp.proto.grpc._log_exporter", "OTLPLogExporter"),
+    ("metrics", "http/protobuf"): ("opentelemetry.exporter.otlp.proto.http.metric_exporter", "OTLPMetricExporter"),
+    ("metrics", "grpc"): ("opentelemetry.exporter.otlp.proto.grpc.metric_exporter", "OTLPMetricExporter"),
+}
+
+
+def require(protocol: str) -> None:
+    """See that what exports by `protocol` is installed, without importing it.
+
+    Raises:
+        ImportError: naming the installation that brings it.
+    """
+    needed = ["opentelemetry.sdk", _CLASSES["traces", protocol][0].rpartition(".")[0]]
+    for module in needed:
+        try:
+            found = find_spec(module)
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            raise missing(module)
+
+
+def missing(module: str) -> ImportError:
+    """Return the error that says what to install."""
+    return ImportError(f"tracing needs {module}, which is not installed: pip install 'belvedere[otel]'", name=module)
+
+
+def endpoint_of(settings: TracingSettings, signal: Signal) -> str | None:
+    """Return where a signal is sent, after the settings and OpenTelemetry's own variables.
+
+    A variable for one signal is taken as it is; to what is one for all, `/v1/…` is added for HTTP.
+    https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp
+    """
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
+    traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    base = settings.endpoint
+    if base is None:
+        return None
+    if signal == "traces" and base == own:
+        return base
+    if signal != "traces" and own:
+        return own
+    if signal != "traces" and base == traces:
+        # It was meant for traces alone, unless it is the only one there is.
+        base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or base
+    if settings.protocol == "grpc":
+        return base
+    base = base.rstrip("/").removesuffix("/v1/traces")
+    return f"{base}/v1/{signal}"
+
+
+def connect(settings: TracingSettings, signal: Signal) -> Callable[[], tuple[Send, Callable[[], None]]]:
+    """Return what makes the exporter of a signal, in the thread that uses it and the process that has it.
+
+    It is imported now: a thread that imports while its process forks leaves the child a lock that nobody gives back.
+    """
+    module, name = _CLASSES[signal, settings.protocol]
+    kind = getattr(import_module(module), name)
+    options: dict[str, Any] = {"endpoint": endpoint_of(settings, signal)}
+    if settings.headers:
+        # Metadata of gRPC are lower case, and headers of HTTP may be.
+        options["headers"] = {key.lower(): value for key, value in settings.headers.items()}
+
+    def made() -> tuple[Send, Callable[[], None]]:
+        hush_exporters()
+        exporter = kind(**options)
+
+        def send(items: Sequence[Any]) -> bool:
+            whole: Any = items[0] if signal == "metrics" else items
+            return bool(exporter.export(whole).name == "SUCCESS")
+
+        return send, exporter.shutdown
+
+    return made

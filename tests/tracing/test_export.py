@@ -1,0 +1,290 @@
+"""What leaves the process, over HTTP and gRPC; and a collector that is away, refuses, or says nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from belvedere.tracing.queue import GOODBYE, Queue, Send
+from tests.drive import ask, running, samples
+from tests.tracing.conftest import Lines, Observe
+from tests.tracing.receiver import Receiver
+
+SECRET = "hunter2-of-the-collector"
+
+
+def shop() -> FastAPI:
+    app = FastAPI(title="Shop", version="1.2.3")
+
+    @app.get("/items/{item_id}")
+    async def item(item_id: int) -> int:
+        with trace.get_tracer("shop").start_as_current_span("look"):
+            return 10 // item_id
+
+    return app
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a collector that takes connections and says nothing."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture
+def refusing() -> str:
+    """The address of a port on which nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+async def test_spans_arrive(
+    protocol: str, observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the common variables alone: spans, their resource, and the headers of the export, as the lifespan ends."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.http if protocol != "grpc" else receiver.grpc)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization=Bearer%20{SECRET},x-tenant=a")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=market,host.name=h1")
+    monkeypatch.setenv("ENVIRONMENT", "staging")
+    app = shop()
+    obs = observe(app)
+    async with running(app):
+        answer = await ask(app, path="/items/1", headers=[(b"tracestate", b"a=b")])
+        failed = await ask(app, path="/items/0")
+    receiver.wait(lambda receiver: len(receiver.spans) == 4)
+    by_name = {(sent.item.name, sent.item.status.code): sent for sent in receiver.spans}
+    good, bad = by_name["GET /items/{item_id}", 0], by_name["GET /items/{item_id}", 2]
+    assert (
+        good.resource.items()
+        >= {
+            "service.name": "shop",
+            "service.version": "1.2.3",
+            "deployment.environment.name": "staging",
+            "service.namespace": "market",
+            "host.name": "h1",
+            "telemetry.sdk.language": "python",
+        }.items()
+    )
+    assert (good.trace_id, good.item.kind, good.scope) == (answer.id.replace("-", ""), 2, "belvedere")
+    assert good.attributes["http.route"] == "/items/{item_id}"
+    assert (bad.trace_id, [event.name for event in bad.item.events]) == (failed.id.replace("-", ""), ["exception"])
+    look = by_name["look", 0]
+    assert (look.trace_id, look.item.parent_span_id) == (good.trace_id, good.item.span_id)
+    assert {headers["authorization"] for headers in receiver.headers} == {f"Bearer {SECRET}"}
+    row = obs.report()["tracing"]
+    assert row["state"] == "on"
+    assert row["why"].endswith(f"over {protocol}")
+    assert SECRET not in str(obs.settings) + str(obs.report()) + str(obs.catalogue())
+
+
+async def test_the_variable_for_traces_is_taken_as_it_is(
+    observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is added to an address that is meant for traces alone; to one for all signals, `/v1/traces` is."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{receiver.http}/v1/traces")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    app = shop()
+    observe(app)
+    async with running(app):
+        await ask(app, path="/items/1")
+    assert len(receiver.spans) == 2
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("collector", ["silent", "refusing"])
+async def test_a_dead_collector(
+    collector: str, protocol: str, observe: Observe, request: pytest.FixtureRequest, lines: Lines
+) -> None:
+    """Requests are as quick as ever, the shut-down has a bound, what is lost is told once and holds no secret."""
+    endpoint = request.getfixturevalue(collector).replace("//", f"//user:{SECRET}@")
+    if protocol == "grpc":
+        endpoint = request.getfixturevalue(collector)
+    app = shop()
+    settings = {"endpoint": endpoint, "protocol": protocol, "headers": {"authorization": SECRET}}
+    obs = observe(app, tracing=settings)
+    slowest = 0.0
+    async with running(app):
+        for _ in range(600):  # more than a batch: the export has begun
+            began = time.perf_counter()
+            assert (await ask(app, path="/items/1")).status == 200
+            slowest = max(slowest, time.perf_counter() - began)
+        stopping = time.perf_counter()
+    assert time.perf_counter() - stopping < GOODBYE + 1.5
+    assert slowest < 1.0
+    again = time.perf_counter()
+    report = obs.report()
+    obs.remove()
+    assert time.perf_counter() - again < GOODBYE + 1.5
+    written = lines()
+    (told,) = [line for line in written if line["event"] == "export_failed"]
+    assert (told["level"], told["signal"], told["dropped"] > 0) == ("warning", "traces", True)
+    assert "exception" not in told
+    assert SECRET not in str(written) + str(report)
+
+
+def _more_than(seen: int, receiver: Receiver) -> bool:
+    return len(receiver.headers) > seen
+
+
+async def test_a_collector_that_refuses_is_told_once_a_minute(
+    observe: Observe, receiver: Receiver, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not take is counted, told in one line without a traceback, and not again within the minute."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    receiver.status = 401
+    app = shop()
+    observe(app, tracing={"endpoint": receiver.http})
+    for _ in range(3):
+        seen = len(receiver.headers)
+        await ask(app, path="/items/1")
+        await asyncio.to_thread(receiver.wait, partial(_more_than, seen))
+    deadline = time.monotonic() + 10
+    while (dropped := await samples(app, "belvedere_spans_dropped_total")) != {
+        'belvedere_spans_dropped_total{reason="export_failed"}': 6.0
+    }:
+        assert time.monotonic() < deadline, dropped
+        await asyncio.sleep(0.02)
+    told = [line for line in lines() if line["level"] in {"warning", "error"}]
+    assert [line["event"] for line in told] == ["export_failed"]
+    assert "401" in told[0]["reason"]
+
+
+def test_a_queue_is_bounded_and_counts() -> None:
+    """What it has no room for is dropped at once, and counted; the rest is sent in batches, in order."""
+    sent: list[list[Any]] = []
+    opened = threading.Event()
+
+    def send(items: Sequence[Any]) -> bool:
+        sent.append(list(items))
+        return True
+
+    def connect() -> tuple[Send, Callable[[], None]]:
+        opened.wait(30)
+        return send, lambda: None
+
+    queue = Queue("traces", connect, limit=5, batch=2, delay=60)
+    queue.put("first")
+    queue._wake.set()
+    while queue._items:  # it has been taken out, and waits for the connection
+        time.sleep(0.01)
+    for number in range(8):
+        queue.put(number)
+    assert queue.dropped == {"queue_full": 3}
+    opened.set()
+    assert queue.flush(10)
+    assert sent == [["first"], [0, 1], [2, 3], [4]]
+    queue.close()
+    queue.put("late")
+    assert len(sent) == 4
+
+
+def test_an_exporter_that_raises_is_kept_from_everybody(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever an exporter raises is a line; the next batch is tried again."""
+    tries: list[Any] = []
+
+    def send(items: Sequence[Any]) -> bool:
+        tries.append(items)
+        raise RuntimeError("broken")
+
+    queue = Queue("traces", lambda: (send, lambda: None), limit=5, batch=1, delay=0.01)
+    queue.put(1)
+    queue.put(2)
+    assert queue.flush(10)
+    assert (tries, queue.dropped) == ([[1], [2]], {"export_failed": 2})
+    (record,) = [record for record in caplog.records if record.message == "export_failed"]
+    assert (record.levelno, vars(record)["reason"]) == (logging.WARNING, "RuntimeError: broken")
+    queue.close()
+
+
+def test_a_forked_child_sends_its_own() -> None:
+    """After a fork the child has a thread of its own, and nothing of what its parent had still to send."""
+    read, write = os.pipe()
+    parent: list[Any] = []
+
+    def connect() -> Any:
+        def send(items: Sequence[Any]) -> bool:
+            if os.getpid() == own:
+                parent.extend(items)
+            else:
+                os.write(write, repr(list(items)).encode())
+            return True
+
+        return send, lambda: None
+
+    own = os.getpid()
+    queue = Queue("traces", connect, limit=100, batch=10, delay=60)
+    queue.put("first")
+    assert queue.flush(10)
+    queue.put("parent's")
+    child = os.fork()
+    if child == 0:
+        try:
+            queue.put("child's")
+            os._exit(0 if queue.flush(10) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(write)
+    with os.fdopen(read, "rb") as answer:
+        assert answer.read() == b'["child\'s"]'
+    assert queue.flush(10)
+    assert parent == ["first", "parent's"]
+    queue.close()
+
+
+async def test_another_provider_of_the_process_is_respected(observe: Observe, receiver: Receiver) -> None:
+    """Where the application has set one up, spans go through it, and nothing is exported a second time."""
+    from tests.tracing.conftest import keeping
+
+    kept = keeping()
+    once, before = trace._TRACER_PROVIDER_SET_ONCE, trace._TRACER_PROVIDER
+    trace.set_tracer_provider(kept.provider)
+    try:
+        app = shop()
+        obs = observe(app, tracing={"endpoint": receiver.http})
+        await ask(app, path="/items/1")
+        assert obs.report()["tracing"]["why"] == (
+            "through the TracerProvider that the application has set up; tracing.endpoint is not used"
+        )
+        obs.remove()
+        assert trace.get_tracer_provider() is kept.provider
+        assert sorted(span.name for span in kept.spans) == ["GET /items/{item_id}", "look"]
+        assert receiver.spans == []
+    finally:
+        trace._TRACER_PROVIDER_SET_ONCE, trace._TRACER_PROVIDER = type(once)(), before
+
+
+async def test_two_applications(observe: Observe, receiver: Receiver) -> None:
+    """Each exports as the service that it is; when the first is removed, the process' tracers go to the second."""
+    first, second = shop(), shop()
+    one = observe(first, service="first", tracing={"endpoint": receiver.http})
+    two = observe(second, service="second", tracing={"endpoint": receiver.http})
+    await ask(first, path="/items/1")
+    await ask(second, path="/items/2")
+    own = trace.get_tracer_provider()
+    one.remove()
+    assert isinstance(trace.get_tracer_provider(), TracerProvider)
+    assert trace.get_tracer_provider() is not own
+    two.remove()
+    assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    found = {
+        (sent.resource["service.name"], sent.attributes["url.path"]) for sent in receiver.spans if sent.item.kind == 2
+    }
+    assert found == {("first", "/items/1"), ("second", "/items/2")}
