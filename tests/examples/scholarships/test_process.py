@@ -13,14 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from sqlalchemy import make_url
 
 from tests.examples.scholarships.databases import prepare
 from tests.examples.scholarships.test_list import NORTHERN_LIGHTS
 from tests.servers import free_port
 
+pytestmark = pytest.mark.timeout(180)  # each starts a whole interpreter, on machines that do more than that
+
 ROOT = Path(__file__).parents[3]
 URL = re.compile(r"http://[0-9.]+:[0-9]+")
+PASSWORD = re.compile(r"each with the password (\S+), and a change")
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
@@ -28,6 +32,7 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "examples")]),
         "PYTHONWARNINGS": "error",
         "DATABASE_URL": f"sqlite:///{folder}/scholarships.db",
+        "XDG_STATE_HOME": f"{folder}/state",
         "PORT": "0",
     }
     return {**os.environ, **own, **variables}
@@ -115,6 +120,11 @@ def test_demo(tmp_path: Path) -> None:
             }
             found = client.post("/search", json={"query": "climate research"}).json()
             assert [item["title"] for item in found["items"]] == ["Northern Lights Climate Research Fellowship"]
+            password = PASSWORD.search(demo.welcome)
+            assert password is not None
+            signed_in = client.post("/auth/token", data={"username": "admin", "password": password[1]})
+            bearer = {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
+            assert client.patch("/scholarships/2", json={"amount": 33000}, headers=bearer).json()["amount"] == 33000
             missing = client.get("/scholarships/99", headers={"X-Request-ID": "hello-2"})
             assert missing.json() == {"error": "http_404", "message": "Not Found", "request_id": "hello-2"}
             assert demo.log_until(logger="belvedere.access", request_id="hello-2")["status"] == 404
@@ -123,6 +133,18 @@ def test_demo(tmp_path: Path) -> None:
             assert 'database_query_duration_seconds_count{operation="SELECT",table="scholarships"} 4.0\n' in metrics
             assert client.get("/healthz").json() == {"status": "ok"}
             assert client.get("/readyz").json() == {"status": "ready", "checks": {"database": "ok"}}
+        assert demo.stop(signal.SIGTERM) == 0
+
+
+def test_demo_password(tmp_path: Path) -> None:
+    """A password that was given is the one that the demo says, in the quotes that a shell needs."""
+    with serving(tmp_path, "demo", DEMO_PASSWORD="two words") as demo:
+        assert "each with the password 'two words', and a change" in demo.welcome
+        assert "--data-urlencode password='two words'" in demo.welcome
+        demo.log_until(message="demo_users_loaded", count=3)
+        demo.log_until(message="application_started")
+        answer = httpx.post(f"{demo.url}/auth/token", data={"username": "student", "password": "two words"})
+        assert answer.status_code == 200
         assert demo.stop(signal.SIGTERM) == 0
 
 
