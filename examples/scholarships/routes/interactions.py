@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from scholarships.auth.access import has_role
 from scholarships.interaction_filters import InteractionQuery, SummaryQuery
-from scholarships.routes.responses import FORBIDDEN, UNAUTHORIZED, UNAVAILABLE
+from scholarships.routes.responses import FORBIDDEN, NO_PAGE, UNAUTHORIZED, UNAVAILABLE
 from scholarships.schemas import InteractionPage, InteractionSummary, Role
 from scholarships.services.interaction_service import RecordedInteractions
 from scholarships.telemetry import Telemetry
@@ -31,7 +31,7 @@ def routes(_telemetry: Telemetry) -> APIRouter:
         dependencies=[Depends(has_role(Role.ADMIN))],
     )
 
-    @router.get("", summary="List interactions")
+    @router.get("", summary="List interactions", responses=NO_PAGE)
     async def list_interactions(wanted: Annotated[InteractionQuery, Query()], recorded: Recorded) -> InteractionPage:
         """Interactions that pass all filters, the newest first; `next` goes into `after` for the page that follows."""
         return await recorded.page(wanted)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import HTTPException, Request, Response
 
 import belvedere
 from belvedere import Interactions
@@ -67,15 +66,14 @@ class RecordedInteractions:
         """Return a page of those that pass the filters, the newest first.
 
         Raises:
-            RequestValidationError: where `after` is no `next` of a page.
+            HTTPException: a 404, where `after` is no `next` of a page.
         """
         try:
             page = await self._interactions.query(**wanted.filters(), limit=wanted.limit, after=wanted.after)
         except Unavailable as error:
             raise DatabaseUnavailableError from error
         except ValueError as error:
-            problem = {"type": "cursor", "loc": ("query", "after"), "msg": "Input should be the `next` of a page"}
-            raise RequestValidationError([problem]) from error
+            raise HTTPException(404, "There is no such page: after takes the next of another") from error
         return InteractionPage(items=[InteractionOut.model_validate(row) for row in page.items], next=page.next)
 
     async def summary(self, wanted: SummaryQuery) -> InteractionSummary:

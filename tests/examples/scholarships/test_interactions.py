@@ -367,14 +367,13 @@ async def test_who(client: httpx.AsyncClient, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "params", "place"),
     [
-        ("", {"after": "nonsense"}, "after"),
-        ("", {"after": "MS4x\0"}, "after"),
         ("", {"limit": 0}, "limit"),
         ("", {"limit": 1001}, "limit"),
         ("", {"scholarship_id": "x"}, "scholarship_id"),
         ("", {"scholarship_id": 2**31}, "scholarship_id"),
         ("", {"event": "root_view"}, "event"),
         ("", {"since": "yesterday"}, "since"),
+        ("", {"since": "0.5"}, "since"),
         ("", {"since": "0001-01-01T00:00:00+14:00"}, "since"),
         ("", {"since": "2027-01-02", "until": "2027-01-01"}, "until"),
         ("/summary", {"bucket": "year"}, "bucket"),
@@ -386,6 +385,14 @@ async def test_invalid(client: httpx.AsyncClient, path: str, params: dict[str, A
     answer = await client.get(f"/interactions{path}", params=params, headers=ADMIN)
     assert answer.status_code == 422, answer.text
     assert [problem["loc"] for problem in answer.json()["details"]] == [["query", place]]
+
+
+@pytest.mark.parametrize("after", ["nonsense", "MS4x\0", "9" * 200])
+async def test_no_page(client: httpx.AsyncClient, after: str) -> None:
+    """A place that no page has is a 404."""
+    answer = await client.get("/interactions", params={"after": after}, headers=ADMIN)
+    assert answer.status_code == 404
+    assert answer.json()["message"] == "There is no such page: after takes the next of another"
 
 
 async def test_away(written_url: URL) -> None:

@@ -134,7 +134,7 @@ async def test_document(client: httpx.AsyncClient) -> None:
         "DELETE /scholarships/{id}": {"204": None, "404": error, **written},
         "POST /auth/token": {"200": "AccessToken", "401": error, "413": error, "429": error, **read},
         "GET /auth/me": {"200": "Me", "401": error, **always},
-        "GET /interactions": {"200": "InteractionPage", **signed_in},
+        "GET /interactions": {"200": "InteractionPage", "404": error, **signed_in},
         "GET /interactions/summary": {"200": "InteractionSummary", **signed_in},
     }
     assert not document["components"]["schemas"].keys() & {"HTTPValidationError", "ValidationError"}
