@@ -28,7 +28,7 @@ def test_sql_in_filters_of_interactions(either: Target) -> None:
         for text in SQL:
             for path in ("/interactions", "/interactions/summary"):
                 answer = either.ask("GET", f"{path}?" + urllib.parse.urlencode({name: text}), user="admin")
-                assert answer.status in {200, 422}, answer.body
+                assert answer.status in {200, 404, 422}, answer.body
                 assert text not in answer.body.decode()
 
 
