@@ -33,9 +33,9 @@ def report(say: Say, *, events: int = EVENTS, rows: int = ROWS) -> str:
         ]
         lines.append(f"| nothing is drained | | {' | '.join(asyncio.run(idle()).cells())} |")
         for size in SIZES:
-            say(f"draining in batches of {size}")
             rate, delays = asyncio.run(drained(url, events, size))
             lines.append(f"| {size:,} | {rate:,.0f} | {' | '.join(delays.cells())} |")
+            say(lines[-1])
         lines += [
             "",
             f"{rows:,} rows are pruned while another process writes one row every 5 ms; what a write took, in ms:",
@@ -50,6 +50,6 @@ def report(say: Say, *, events: int = EVENTS, rows: int = ROWS) -> str:
             ("SQLite, WAL", f"{lite}/wal.db", "WAL"),
             ("SQLite, its default journal", f"{lite}/delete.db", "DELETE"),
         ):
-            say(f"pruning: {name}")
             lines.append(f"| {name} | {' | '.join(asyncio.run(pruned(where, rows, mode)).cells())} |")
+            say(lines[-1])
     return "\n".join(lines)
