@@ -75,7 +75,7 @@ def _writer(url: str) -> Iterator[Callable[[], list[float]]]:
 _MANY = """
     INSERT INTO interactions
         (event_id, event_type, user_id, subject, path, method, status, trace_id, metadata, created_at)
-    SELECT {id}, 'event ' || n % 10, 'user-' || n % 1000, n % 500, '/scholarships/' || n % 500, 'GET', 200, {id},
+    SELECT {id}, 'event ' || (n % 10), 'user-' || (n % 1000), n % 500, '/scholarships/' || (n % 500), 'GET', 200, {id},
         '{{"query": "engineering", "limit": 20}}', {moment}
     FROM {numbers}
 """
