@@ -21,7 +21,7 @@ PAUSE: Final = 0.05
 33, 53 and 78 ms after they came (`sqliteDefaultBusyCallback`): who finds a chunk at work finds a pause soon after."""
 TARGET: Final = 0.025
 """Seconds that a chunk is to take; the next one has as many rows as fit into it."""
-SMALLEST: Final = 100
+SMALLEST: Final = 20
 """Rows of a chunk at least: what takes longer for so few is the disk, and fewer rows would not be quicker."""
 
 _FIRST: Final = 100
