@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 
 from benchmarks.children import VariantError
@@ -34,6 +35,8 @@ def main() -> int:
     if shutil.which("wrk") is None:
         say("wrk is not installed; `make services` installs it")
         return 1
+    # Else whoever ends it would leave services and database behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     machine = this_machine()
     try:
         measured = measure(rows, plan, say)
