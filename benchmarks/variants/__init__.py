@@ -34,6 +34,13 @@ BELVEDERE = Variant("belvedere", "Belvedere, default", "ours:build", "Belvedere"
 RECORDED = Variant(
     "interactions", "Belvedere, default + an interaction recorded", "interactions:build", "Belvedere", logs=True
 )
+DELIVERED = Variant(
+    "delivered",
+    "... and written to SQLite, by the same process",
+    "interactions:build:delivered",
+    "Belvedere",
+    logs=True,
+)
 LIMITED = Variant("limits", "Belvedere, default + a rate limit in memory", "ours:limited", "Belvedere", logs=True)
 TRACED = Variant("traced", "Belvedere, traced 100 %", "ours:traced:1.0", "Belvedere", logs=True)
 TRACED_10 = Variant("traced-10", "Belvedere, traced 10 %", "ours:traced:0.1", "Belvedere", logs=True)
@@ -47,6 +54,7 @@ VARIANTS: tuple[Variant, ...] = (
     CONTROL,
     BELVEDERE,
     RECORDED,
+    DELIVERED,
     LIMITED,
     TRACED_10,
     TRACED,

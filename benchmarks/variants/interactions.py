@@ -1,4 +1,4 @@
-"""Belvedere's default, and an interaction recorded for each request: SQLite, and a journal on disk."""
+"""Belvedere by default with an interaction recorded for each request, which stays in its journal or goes to SQLite."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import belvedere
 from belvedere import Interactions, Settings
+from belvedere.interactions import delivery
 from benchmarks.application import Scholarship
 from benchmarks.variants import ASGIApp
 
 
-def build() -> ASGIApp:
-    """The benchmark's application with its endpoint marked, observed as by default, with the part."""
+def build(delivered: str = "") -> ASGIApp:
+    """The benchmark's application with its endpoint marked, observed as by default, with the part.
+
+    Args:
+        delivered: whether events go on to the database while it is measured; else they stay in the journal, and only
+            what the request itself pays is measured.
+    """
+    if not delivered:
+        delivery.GATHER = delivery.TICK = 3600.0  # type: ignore[misc]
     folder = Path(tempfile.mkdtemp(prefix="belvedere-benchmark-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     engine = create_async_engine(f"sqlite+aiosqlite:///{folder}/benchmark.db")
