@@ -32,6 +32,10 @@ def build(delivered: str = "") -> ASGIApp:
     interactions = Interactions(engine, subject="scholarship_id", subject_type=int, journal=folder / "journal")
     router = APIRouter(prefix="/scholarships")
 
+    @router.get("")
+    async def list_scholarships() -> list[Scholarship]:
+        return []
+
     @router.get("/{scholarship_id}", dependencies=[interactions.record("view_scholarship", subject="scholarship_id")])
     async def read_scholarship(scholarship_id: int) -> Scholarship:
         return Scholarship(id=scholarship_id, title="Chevening", country="United Kingdom", amount=18000.0)

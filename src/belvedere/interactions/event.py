@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,49 +14,40 @@ Subject = str | int | None
 LONGEST: Final = 2048
 """Characters of a path, a user's id or a subject that are kept."""
 
-_IDS: Final = 64
-_spare_ids: list[str] = []
-"""Ids that no event has yet: a system call for each would cost more than all else about it."""
+_prefix = os.urandom(8).hex()
+"""Of this process alone, in all its ids."""
+_numbers = itertools.count(int.from_bytes(os.urandom(4)))
 
 
 def make_id() -> str:
-    """Return 32 hex digits that nobody else has."""
-    try:
-        return _spare_ids.pop()
-    except IndexError:
-        digits = os.urandom(16 * _IDS).hex()
-        _spare_ids.extend([digits[at : at + 32] for at in range(32, 32 * _IDS, 32)])
-        return digits[:32]
+    """Return 32 hex digits that nobody else has: the process's 64 random bits, and a number that counts up.
+
+    Ids of a process that follow one another lie beside one another in the database's index.
+    """
+    return "%s%016x" % (_prefix, next(_numbers))  # noqa: UP031 - half the time of an f-string
+
+
+def _differ() -> None:
+    """In a forked child: make other ids than the parent."""
+    global _prefix
+    _prefix = os.urandom(8).hex()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_spare_ids.clear)
-
-
-_second: tuple[int, str] = (-1, "")
-
-
-def timestamp(nanoseconds: int) -> str:
-    """Return a time as `2026-11-21T15:27:57.123456Z`."""
-    global _second
-    seconds, rest = divmod(nanoseconds // 1000, 1_000_000)
-    at, text = _second
-    if at != seconds:
-        text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds))
-        _second = (seconds, text)
-    return "%s%06dZ" % (text, rest)  # noqa: UP031 - half the time of an f-string
+    os.register_at_fork(after_in_child=_differ)
 
 
 def encoded(event: dict[str, Any]) -> bytes:
     """Return an event as one JSON object.
 
-    Text that a database would refuse, NUL and half a surrogate pair, is replaced by U+FFFD.
+    Moments are written as `2026-11-21T15:27:57.123456Z`. Text that a database would refuse, NUL and half a surrogate
+    pair, is replaced by U+FFFD.
     """
     try:
-        made = orjson.dumps(event)
+        made = orjson.dumps(event, option=orjson.OPT_UTC_Z)
     except orjson.JSONEncodeError:
-        return orjson.dumps(clean(event))
-    return orjson.dumps(clean(event)) if b"\\u0000" in made else made
+        return orjson.dumps(clean(event), option=orjson.OPT_UTC_Z)
+    return orjson.dumps(clean(event), option=orjson.OPT_UTC_Z) if b"\\u0000" in made else made
 
 
 def clean(value: Any) -> Any:

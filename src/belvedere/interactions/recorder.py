@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from time import time_ns
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 from belvedere import failures
 from belvedere.asgi.closing import ClosingExchange
 from belvedere.context import RequestContext
-from belvedere.interactions.event import LONGEST, Subject, encoded, make_id, timestamp
+from belvedere.interactions.event import LONGEST, Subject, encoded, make_id
 from belvedere.interactions.figures import Figures
 from belvedere.interactions.marker import Marks
 from belvedere.interactions.metadata import Sanitiser, bounded
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+_now = datetime.now
 _METHOD: Final = 64
 """Characters of a method that are kept."""
 _COUNTERS: Final = 1000
@@ -74,9 +75,8 @@ class Recorder:
         path = request.path
         if len(path) > LONGEST or not _are_plain(parameters):
             path = self._sanitiser.text(path, LONGEST)
-        request_id, trace_id = request.request_id, request.trace_id
-        # A made id is the trace id in another spelling.
-        apart = request_id[:8] != trace_id[:8] or request_id.replace("-", "") != trace_id.replace("-", "")
+        # Else the request id is the trace id, or was made of it.
+        apart = b"traceparent" in request.headers or request.span_id is not None
         metadata: dict[str, Any] = {}
         if apart or notes is not None or request.scope.get("query_string"):
             metadata = self._metadata(request, notes, apart=apart)
@@ -91,9 +91,9 @@ class Recorder:
                     "path": path,
                     "method": request.method[:_METHOD],
                     "status": request.status,
-                    "trace_id": trace_id,
+                    "trace_id": request.trace_id,
                     "metadata": metadata,
-                    "created_at": timestamp(time_ns()),
+                    "created_at": _now(UTC),
                 }
             )
         ):
@@ -124,7 +124,7 @@ class Recorder:
                     "status": status,
                     "trace_id": trace_id,
                     "metadata": bounded(self._sanitiser.fields(metadata)) if metadata else {},
-                    "created_at": timestamp(time_ns()),
+                    "created_at": _now(UTC),
                 }
             )
         )
@@ -153,9 +153,10 @@ class Recorder:
                 metadata.update(self._sanitiser.fields(notes.fields))
         except Exception as error:  # an event without them is better than none
             failures.contain(self.feature, error)
-        if apart:
+        request_id, trace_id = request.request_id, request.trace_id
+        if apart and request_id.replace("-", "") != trace_id.replace("-", ""):
             # Not what the client or the application calls so; and first, as what does not fit is left out.
-            ids = {"request_id": request.request_id, "trace_id": request.trace_id}
+            ids = {"request_id": request_id, "trace_id": trace_id}
             metadata = {**ids, **metadata, **ids}
         return bounded(metadata)
 
