@@ -111,6 +111,7 @@ def _environment(row: Row, url: URL, redis: str | None, state: str) -> Mapping[s
         "DATABASE_URL": url.render_as_string(hide_password=False),
         "RATE_LIMITS": limits,
         "XDG_STATE_HOME": state,
+        "BELVEDERE_HEALTH__DRAIN": "0",  # nobody waits for it to leave
         **sign_in.environment(),
     }
     if row.redis:

@@ -117,7 +117,7 @@ class Service(CountedProcess):
         """Terminate it; kill all of it if it does not end."""
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(5)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.ended(5)
