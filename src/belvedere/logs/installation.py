@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -121,6 +121,12 @@ class Logs:
             _process.watching.discard(self)
             if not _process.watching:
                 _process.level_file.stop()
+
+    @staticmethod
+    def tell(tap: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        """Have `tap` told of every line of the process, as it is about to be written; return what ends that."""
+        Pipeline.taps.append(tap)
+        return lambda: Pipeline.taps.remove(tap)
 
     def flush(self) -> None:
         """Write everything out, waiting a moment for a reader who is slow."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
+from zlib import crc32
 
 from prometheus_client.registry import REGISTRY, CollectorRegistry
 
@@ -38,7 +39,7 @@ from belvedere.metrics.workers import Unshared, workers
 from belvedere.settings import MetricSettings, RequestSettings
 
 if TYPE_CHECKING:
-    from belvedere.metrics.port import Port
+    from belvedere.metrics.port import Claim, Port
 
 __all__ = ["Metrics", "counter", "gauge", "histogram", "track_count", "track_time"]
 
@@ -91,6 +92,7 @@ class Metrics:
         if registry is not REGISTRY:
             self._registries.append(declarations.registry)
         self.beat = Beat(self._beat)
+        self._pushing: Claim | None = None
         instances.add(self)
 
     def join(self, routes: Iterable[object]) -> None:
@@ -110,6 +112,7 @@ class Metrics:
     def close(self) -> None:
         """Let go of what belongs to the process."""
         self.beat.cancel()
+        self.push_no_more()
         workers.discard(self)
         instances.discard(self)
         self.close_port()
@@ -197,6 +200,25 @@ class Metrics:
     async def _beat(self) -> None:
         self.own.refresh()
         await self.endpoint.in_thread(workers.publish)
+
+    async def pushed(self) -> bytes | None:
+        """Return all metrics as text for whoever exports them; `None` where another worker of the service does."""
+        from belvedere.metrics.port.claim import Claim
+
+        if self._pushing is None:
+            self._pushing = Claim(f"otlp-{crc32(self.owner.encode()):x}", lambda: workers.folder)
+        if not self._pushing():
+            return None
+        await self.refresh()
+        found: list[bytes] = []
+        await self.endpoint.in_thread(lambda: found.append(self.text()))
+        return found[0]
+
+    def push_no_more(self) -> None:
+        """Leave it to another worker."""
+        if self._pushing is not None:
+            self._pushing.release()
+            self._pushing = None
 
     def hidden(self) -> list[str]:
         """Return names of the application's own metrics that cannot be served because Belvedere's have them."""

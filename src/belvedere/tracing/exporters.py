@@ -55,7 +55,7 @@ def endpoint_of(settings: TracingSettings, signal: Signal) -> str | None:
     traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     base = settings.endpoint
     if base is None:
-        return None
+        return own if signal != "traces" else None
     if signal == "traces" and base == own:
         return base
     if signal != "traces" and own:

@@ -24,7 +24,7 @@ from belvedere.metrics import Metrics
 from belvedere.parts import Part
 from belvedere.problems import Problems
 from belvedere.settings import Settings
-from belvedere.tracing import Tracing
+from belvedere.tracing import Otlp, Tracing
 from belvedere.wiring.host import AppHost
 from belvedere.wiring.report import Report, describe
 
@@ -45,6 +45,12 @@ class Observability:
         # First of all, as it may lack what it needs: nothing is to be taken back then.
         self._tracing = Tracing(settings, plan, given_provider(app))
         self._undo.append(self._tracing.remove)
+        try:
+            self._otlp = Otlp(settings, self._tracing.redactor)
+        except ImportError:
+            self._tracing.remove()
+            raise
+        self._undo.append(self._otlp.remove)
         self._logs = Logs(settings) if settings.logs else None
         self._log = get_logger(OWN_LOGGER) if self._logs else None
         self._health = Health(settings, self._log) if settings.health else None
@@ -70,6 +76,8 @@ class Observability:
         if self._logs is not None:
             self._logs.install()
             self._undo.append(self._logs.remove)
+            if (tap := self._otlp.tap) is not None:
+                self._undo.append(self._logs.tell(tap))
         if self._metrics is not None:
             self._undo.append(self._metrics.close)
         if self._health is not None:
@@ -121,6 +129,7 @@ class Observability:
             drain=self._drain,
             attachment=self._attachment,
             tracing=self._tracing,
+            otlp=self._otlp,
             yielded=self._yielded,
             parts=self._parts,
         )
@@ -197,6 +206,8 @@ class Observability:
             observers.append(self._tracing.spans)
         if self._metrics is not None:
             self._metrics.own.spans_unsent = self._tracing.dropped
+            self._metrics.own.records_unsent = self._otlp.records_dropped
+            self._otlp.collect, self._otlp.resign = self._metrics.pushed, self._metrics.push_no_more
             observers.append(self._metrics.http)
         if self._logs is not None and self._logs.access is not None:
             observers.append(self._logs.access)
@@ -220,7 +231,11 @@ class Observability:
             self._lifespan.started.append(self._drain.start)
             self._lifespan.stopping.append(self._drain.stop)
         self._lifespan.started.append(self._started)
-        self._lifespan.stopped += [self._stopped, self._tracing.flush]
+        if self._metrics is not None:
+            self._lifespan.started.append(self._otlp.start)
+            self._lifespan.stopping.append(self._otlp.stop)
+        # From the last on; once more for the last line.
+        self._lifespan.stopped += [self._otlp.flush, self._stopped, self._flush_exports]
 
     def _find_yielded(self) -> None:
         """Find out for which paths the application has a route of its own: there, ours is not served."""
@@ -238,6 +253,9 @@ class Observability:
             on = [name for name, row in report.items() if row["state"] == "on"]
             self._metrics.own.tell(_own_version(), on)
             self._open_port_without_lifespan()
+
+    async def _flush_exports(self) -> None:
+        await asyncio.gather(self._tracing.flush(), self._otlp.flush())
 
     async def _open_port(self) -> None:
         if self._metrics is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from belvedere.metrics import Metrics
     from belvedere.metrics.port import Port
     from belvedere.parts import Part
-    from belvedere.tracing import Tracing
+    from belvedere.tracing import Otlp, Tracing
 
 
 class Row(TypedDict):
@@ -28,7 +28,6 @@ Report = dict[str, Row]
 """Feature to row, in the order in which people read it."""
 
 _SWITCHED_OFF: Row = {"state": "off", "why": "switched off by the settings"}
-_NO_OTLP = "; not exported over OTLP, which this version does not do yet"
 
 
 def describe(
@@ -41,14 +40,15 @@ def describe(
     drain: Drain | None,
     attachment: Attachment,
     tracing: Tracing,
+    otlp: Otlp,
     yielded: Sequence[str],
     parts: Sequence[Part],
 ) -> Report:
     """Return the state of every feature of an application."""
     report: Report = {
         "requests": _on(_requests(settings, attachment)),
-        "logs": _logs(settings, logs) if logs else _SWITCHED_OFF,
-        "metrics": _metrics(settings, metrics, yielded) if metrics else _SWITCHED_OFF,
+        "logs": _logs(settings, logs, otlp) if logs else _SWITCHED_OFF,
+        "metrics": _metrics(settings, metrics, otlp, yielded) if metrics else _SWITCHED_OFF,
         "health": _health(settings, drain, yielded) if health else _SWITCHED_OFF,
         "problems": _on(f"errors as {settings.problems.format}") if settings.problems else _SWITCHED_OFF,
         "headers": _on(_headers(settings)) if settings.headers else _SWITCHED_OFF,
@@ -82,12 +82,12 @@ def _requests(settings: Settings, attachment: Attachment) -> str:
     return why
 
 
-def _logs(settings: Settings, logs: Logs) -> Row:
+def _logs(settings: Settings, logs: Logs, otlp: Otlp) -> Row:
     why = f"{logs.format} ({logs.format_reason})"
     if settings.logs is not None and settings.logs.path:
         why += f", and in {settings.logs.path}"
     if settings.logs is not None and settings.logs.otlp:
-        why += _NO_OTLP
+        why += otlp.describe("logs")
     if (file := logs.level_file) is not None:
         when = "every second" if file.watched else "once: later changes are seen while the application's lifespan runs"
         why += f", levels from {file.path}, looked at {when}"
@@ -98,7 +98,7 @@ def _logs(settings: Settings, logs: Logs) -> Row:
     return _on(why)
 
 
-def _metrics(settings: Settings, metrics: Metrics, yielded: Sequence[str]) -> Row:
+def _metrics(settings: Settings, metrics: Metrics, otlp: Otlp, yielded: Sequence[str]) -> Row:
     path = settings.metrics.path if settings.metrics else ""
     why = f"at {path}"
     if metrics.port is not None:
@@ -108,7 +108,7 @@ def _metrics(settings: Settings, metrics: Metrics, yielded: Sequence[str]) -> Ro
     if metrics.sharing:
         why += f"; {metrics.sharing}"
     if settings.metrics is not None and settings.metrics.otlp:
-        why += _NO_OTLP
+        why += otlp.describe("metrics")
     if hidden := metrics.hidden():
         why += f"; hidden by Belvedere's of the same name: {', '.join(hidden)}"
     return _on(why)

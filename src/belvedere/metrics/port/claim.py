@@ -19,12 +19,12 @@ class Claim:
     The system gives the lock back whichever way the process ends, so that another one gets it then.
 
     Args:
-        port: on which one process is to listen.
+        port: on which one process is to listen; a name of anything else that only one process is to do.
         folder: returns the folder that the processes of one service share, or `None` where nobody knows of others;
             then everybody may try, and the first one to listen wins.
     """
 
-    def __init__(self, port: int, folder: Callable[[], Path | None] = lambda: None) -> None:
+    def __init__(self, port: int | str, folder: Callable[[], Path | None] = lambda: None) -> None:
         self._port = port
         self._folder = folder
         self._path: Path | None = None

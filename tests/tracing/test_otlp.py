@@ -1,0 +1,164 @@
+"""Logs and metrics over OTLP: what arrives is what the log and a scrape say."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+
+import belvedere
+from belvedere.tracing.queue import GOODBYE
+from tests import drive
+from tests.drive import ask, running
+from tests.tracing.conftest import Kept, Lines, Observe
+from tests.tracing.receiver import Receiver, Sent, values
+
+SECRET = "hunter2-of-the-collector"
+
+
+def shop() -> FastAPI:
+    app = FastAPI(title="Shop", version="1.2.3")
+
+    @app.get("/items/{item_id}")
+    async def item(item_id: int) -> int:
+        log = belvedere.get_logger("shop")
+        fields = {"tags": ["a", 1], "huge": 1 << 70, "nothing": None, "password": "secret", "when": {"x": 1.5}}
+        log.warning("looked", item=item_id, **fields)
+        return 10 // item_id
+
+    return app
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+async def test_log_records(
+    protocol: str, kept: Kept, observe: Observe, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each line is a record with its level, time, trace, and all its fields, redacted as the line is."""
+    endpoint = receiver.grpc if protocol == "grpc" else receiver.http
+    headers = {"authorization": SECRET}
+    tracing = {"endpoint": endpoint, "provider": kept.provider, "protocol": protocol, "headers": headers}
+    app = shop()
+    obs = observe(app, tracing=tracing, logs={"format": "json", "otlp": True, "keys": {"event": "message"}})
+    async with running(app):
+        await ask(app, path="/items/7")
+        failed = await ask(app, path="/items/0")
+    written = {line["message"]: line for line in drive.written(capsys)}
+    arrived = {sent.item.body.string_value: sent for sent in receiver.records}
+    assert arrived.keys() == written.keys()
+    assert arrived.keys() >= {"application_starting", "application_stopped", "request_processed", "unhandled_exception"}
+    looked, line = arrived["looked"], written["looked"]
+    assert (looked.item.severity_text, looked.item.severity_number) == ("warning", 13)
+    assert (looked.trace_id, looked.span_id, looked.item.flags & 1) == (line["trace_id"], line["span_id"], 1)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(looked.item.time_unix_nano // 1_000_000_000))
+    assert f"{stamp}.{looked.item.time_unix_nano // 1000 % 1_000_000:06d}Z" == line["timestamp"]
+    assert looked.attributes == {
+        "logger": "shop",
+        "request_id": failed.id,
+        "item": 0,
+        "tags": ["a", 1],
+        "huge": str(1 << 70),
+        "nothing": "",
+        "password": "[redacted]",
+        "when": {"x": 1.5},
+    }
+    assert looked.resource.items() >= {"service.name": "shop", "service.version": "1.2.3"}.items()
+    assert "ZeroDivisionError" in arrived["unhandled_exception"].attributes["exception"]
+    row = obs.report()["logs"]["why"]
+    assert row.endswith(f"; exported over OTLP to {endpoint}{'' if protocol == 'grpc' else '/v1/logs'}")
+    assert {headers["authorization"] for headers in receiver.headers} == {SECRET}
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+async def test_metrics(protocol: str, observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sample of a scrape arrives, by the same name and with the same labels, and once more at the end."""
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "100")
+    endpoint = receiver.grpc if protocol == "grpc" else receiver.http
+    app = shop()
+    placed = belvedere.counter("shop_orders_placed_total", "Orders placed.", ["channel"])
+    obs = observe(app, tracing={"endpoint": endpoint, "protocol": protocol, "sample": 0}, metrics={"otlp": True})
+    async with running(app):
+        placed.labels("web").inc(3)
+        for item in (1, 2, 0):
+            await ask(app, path=f"/items/{item}")
+        await asyncio.to_thread(receiver.wait, lambda receiver: bool(receiver.metrics))
+        await ask(app, path="/items/2")
+        scrape = (await ask(app, path="/metrics")).body.decode()
+    assert "; exported over OTLP to" in obs.report()["metrics"]["why"]
+    last: dict[str, Sent] = {sent.item.name: sent for sent in receiver.metrics}
+    (orders,) = last["shop_orders_placed_total"].item.sum.data_points
+    assert (orders.as_double, last["shop_orders_placed_total"].item.sum.is_monotonic) == (3.0, True)
+    for family in text_string_to_metric_families(scrape):
+        if family.name.startswith(("http_requests", "http_request_duration", "belvedere_info", "http_exceptions")):
+            _same(family, last)
+    duration = last["http_request_duration_seconds"].item
+    assert (duration.unit, duration.histogram.aggregation_temporality) == ("s", 2)
+    assert last["http_requests_total"].resource["service.name"] == "shop"
+
+
+def _same(family: Any, last: dict[str, Sent]) -> None:
+    """Whether a family of the scrape is what arrived."""
+    if family.type == "histogram":
+        points = {tuple(sorted(values(p.attributes).items())): p for p in last[family.name].item.histogram.data_points}
+        for sample in family.samples:
+            labels = {name: value for name, value in sample.labels.items() if name != "le"}
+            point = points[tuple(sorted(labels.items()))]
+            if sample.name.endswith("_count"):
+                assert point.count == sample.value == sum(point.bucket_counts)
+            elif sample.name.endswith("_sum"):
+                assert point.sum == pytest.approx(sample.value)
+            else:
+                upto = [bound for bound in point.explicit_bounds if bound <= float(sample.labels["le"])]
+                taken = len(upto) + (sample.labels["le"] == "+Inf")
+                assert sum(point.bucket_counts[:taken]) == sample.value
+        return
+    for sample in family.samples:
+        item = last[sample.name].item
+        data = item.sum if family.type == "counter" else item.gauge
+        found = {tuple(sorted(values(point.attributes).items())): point.as_double for point in data.data_points}
+        assert found[tuple(sorted(sample.labels.items()))] == sample.value, sample
+
+
+async def test_a_dead_collector_of_logs_and_metrics(observe: Observe, lines: Lines) -> None:
+    """Nobody waits for it: requests are quick, the end has a bound, what is lost is told and counted."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        app = shop()
+        observe(app, tracing={"endpoint": endpoint}, logs={"format": "json", "otlp": True}, metrics={"otlp": True})
+        async with running(app):
+            for _ in range(20):
+                began = time.perf_counter()
+                await ask(app, path="/items/1")
+                assert time.perf_counter() - began < 1.0
+            stopping = time.perf_counter()
+        assert time.perf_counter() - stopping < GOODBYE + 2.5
+    assert {line["signal"] for line in lines("export_failed")} == {"traces", "logs", "metrics"}
+
+
+async def test_without_an_endpoint_the_report_says_so(observe: Observe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for, and nowhere to send it."""
+    obs = observe(FastAPI(), logs={"format": "json", "otlp": True}, metrics={"otlp": True})
+    why = "; not exported over OTLP: no endpoint (OTEL_EXPORTER_OTLP_ENDPOINT or tracing.endpoint)"
+    assert obs.report()["logs"]["why"].endswith(why)
+    assert obs.report()["metrics"]["why"].endswith(why)
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert obs.report()["logs"]["why"].endswith("; not exported over OTLP: OTEL_SDK_DISABLED is true")
+
+
+async def test_logs_alone(observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With tracing off, logs go where their own variable says; no span is made."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", f"{receiver.http}/v1/logs")
+    app = shop()
+    obs = observe(app, tracing=None, logs={"format": "json", "otlp": True})
+    async with running(app):
+        answer = await ask(app, path="/items/1", headers=[(b"x-request-id", b"callers-own")])
+    assert obs.report()["tracing"]["state"] == "off"
+    (looked,) = [sent for sent in receiver.records if sent.item.body.string_value == "looked"]
+    assert (looked.item.trace_id, looked.attributes["trace_id"], answer.id) == (b"", "callers-own", "callers-own")
+    assert receiver.spans == []
