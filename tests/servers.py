@@ -24,27 +24,63 @@ class AbsentError(Exception):
 @contextmanager
 def postgres(connections: int = 100) -> Iterator[str]:
     """Run PostgreSQL without fsync, for so many connections; yield the async SQLAlchemy URL of an empty database."""
+    with cluster(connections) as server:
+        yield server.url
+
+
+@contextmanager
+def cluster(connections: int = 100) -> Iterator[Cluster]:
+    """Run PostgreSQL without fsync, for so many connections; yield what can stop it and start it again."""
     debian = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]), default=None)
     programs = (debian or Path(_installed("postgres")).resolve()).parent
-    port = free_port()
     with _folder() as folder:
         as_user: list[str] = []
         if os.geteuid() == 0:  # it refuses to run as root
             as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
             shutil.chown(folder, "postgres")
-        data = f"{folder}/data"
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
-        initdb = [*as_user, f"{programs}/initdb", *options, data]
+        initdb = [*as_user, f"{programs}/initdb", *options, f"{folder}/data"]
         subprocess.run(initdb, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+        server = Cluster(programs, folder, as_user, connections)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop(signal.SIGINT)  # fast shutdown: it does not wait for clients
 
-        def ready() -> bool:
-            asked = [f"{programs}/pg_isready", "--quiet", "--host=127.0.0.1", f"--port={port}"]
-            return subprocess.run(asked, check=False).returncode == 0
 
-        settings = [f"-cport={port}", "-clisten_addresses=127.0.0.1", "-cunix_socket_directories=", "-cfsync=off"]
+class Cluster:
+    """A PostgreSQL on a port of its own."""
+
+    def __init__(self, programs: Path, folder: Path, as_user: Sequence[str], connections: int) -> None:
+        self.port = free_port()
+        self.url = f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/postgres"
+        self._programs = programs
+        self._folder = folder
+        settings = [f"-cport={self.port}", "-clisten_addresses=127.0.0.1", "-cunix_socket_directories=", "-cfsync=off"]
         settings.append(f"-cmax_connections={connections}")
-        with _running([*as_user, f"{programs}/postgres", "-D", data, *settings], folder, ready):
-            yield f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres"
+        self._command = [*as_user, f"{programs}/postgres", "-D", f"{folder}/data", *settings]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, on the data that it has, and return when it serves."""
+        self._process = _started(self._command, self._folder, self._ready)
+
+    def stop(self, number: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop it as a crash does (SIGQUIT is its immediate shutdown), or by another signal."""
+        if self._process is not None:
+            _end(self._process, number)
+        self._process = None
+
+    def pids(self) -> list[int]:
+        """Return its processes, the one that makes the others first."""
+        assert self._process is not None
+        pid = self._process.pid
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+    def _ready(self) -> bool:
+        asked = [f"{self._programs}/pg_isready", "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
+        return subprocess.run(asked, check=False).returncode == 0
 
 
 @contextmanager
@@ -94,24 +130,35 @@ def free_port() -> int:
 
 @contextmanager
 def _running(command: Sequence[str], folder: Path, ready: Callable[[], bool]) -> Iterator[None]:
-    """Run `command` in `folder` from the moment it is `ready` to the end of the block; show its log if it never is."""
+    """Run `command` in `folder` from the moment it is `ready` to the end of the block."""
+    process = _started(command, folder, ready)
+    try:
+        yield
+    finally:
+        _end(process, signal.SIGINT)
+
+
+def _started(command: Sequence[str], folder: Path, ready: Callable[[], bool]) -> subprocess.Popen[bytes]:
+    """Run `command` in `folder`; return when it is `ready`, show its log if it never is."""
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+    deadline = time.monotonic() + DEADLINE
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            _end(process, signal.SIGINT)
+            raise RuntimeError(f"it does not serve: {command}\n{log.read_text()[-2000:]}")
+        time.sleep(0.05)
+    return process
+
+
+def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    process.send_signal(number)
     try:
-        deadline = time.monotonic() + DEADLINE
-        while not ready():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"it does not serve: {command}\n{log.read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: it does not wait for clients
-        try:
-            process.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.wait(DEADLINE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
