@@ -20,7 +20,7 @@ from sqlalchemy.pool import StaticPool
 
 from belvedere import Interactions, failures
 from belvedere.conventions import InteractionEvent
-from belvedere.interactions import pruning
+from belvedere.interactions import delivery, pruning
 from tests.drive import ask, observed, running, samples, written
 from tests.interactions.conftest import rows
 
@@ -76,6 +76,49 @@ async def test_a_database_that_is_away_comes_back(engine: AsyncEngine, capsys: p
     assert back["belvedere_interactions_written_total"] == 20.0
     assert back["belvedere_interactions_oldest_seconds"] == 0.0
     assert events(capsys) == [InteractionEvent.UNAVAILABLE, InteractionEvent.RECOVERED]
+
+
+async def test_figures_go_on_while_the_database_hangs(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A write that takes for ever keeps neither the figures nor what dead workers left waiting."""
+    dead = Interactions(engine, journal=tmp_path / "journal")
+    dead._append(b"{}")
+    dead._close()
+    interactions = Interactions(engine, journal=tmp_path / "journal", shutdown=0.1)
+    app = shop(interactions)
+    hangs = asyncio.Event()
+
+    async def write(_: Any) -> None:
+        hangs.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(interactions._store, "write", write)
+    with observed(app, interactions):
+        async with running(app), asyncio.timeout(DEADLINE):
+            await hangs.wait()
+            await ask(app, path="/items/1")
+            await ask(app, path="/items/2")
+            found: dict[str, float] = {}
+            while found.get("belvedere_interactions_pending") != 3.0:
+                await asyncio.sleep(0.05)
+                found = await samples(app, "belvedere_interactions")
+
+
+async def test_what_is_written_is_counted_at_once(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed a moment later has counted it."""
+    monkeypatch.setattr(delivery, "TICK", 3600.0)
+    interactions = Interactions(engine)
+    await interactions.create_table()
+    app = shop(interactions)
+    with observed(app, interactions):
+        async with running(app), asyncio.timeout(DEADLINE):
+            await ask(app, path="/items/1")
+            found: dict[str, float] = {}
+            while found.get("belvedere_interactions_written_total") != 1.0:
+                await asyncio.sleep(0.05)
+                found = await samples(app, "belvedere_interactions")
+    assert found["belvedere_interactions_pending"] == 0.0
 
 
 async def test_what_the_database_refuses_holds_nothing_up(

@@ -53,7 +53,7 @@ class Delivery:
         tally: where their fate is counted.
         log: called with level, event and fields, for what people should know.
         on_loop: run when another event loop takes over.
-        on_tick: run every second, after the figures.
+        on_tick: run every second and after each write, when the figures are up to date.
     """
 
     def __init__(
@@ -154,16 +154,15 @@ class Delivery:
     async def _run(self) -> None:
         threads = ThreadPoolExecutor(1, thread_name_prefix="belvedere-interactions")
         event = self._event
+        ticking: asyncio.Task[None] | None = None
         try:
             moved = self._on_loop()
             if asyncio.iscoroutine(moved):
                 await moved
-            looked = float("-inf")
+            await self._tick(threads)
+            # Beside what is delivered: a database that hangs keeps neither figures nor dead workers' events waiting.
+            ticking = asyncio.create_task(self._ticks(threads), name="belvedere-interactions-figures")
             while True:
-                now = asyncio.get_running_loop().time()
-                if now - looked >= TICK:
-                    looked = now
-                    await self._tick(threads)
                 self._due = False
                 event.clear()
                 if not await self._deliver(threads):
@@ -175,19 +174,26 @@ class Delivery:
         except Exception as error:
             failures.contain("interactions", error)
         finally:
+            if ticking is not None:
+                ticking.cancel()
             threads.shutdown(wait=False)
             if self._event is event:
                 self._forget()
+
+    async def _ticks(self, threads: ThreadPoolExecutor) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            await self._tick(threads)
 
     async def _tick(self, threads: ThreadPoolExecutor) -> None:
         try:
             if await self._aside(threads, self._journal.adopt):
                 self.adopted += 1
-            self.refresh()
+                self._event.set()
             self._tell_state()
-            self._on_tick()
         except Exception as error:
             failures.contain("interactions", error)
+        self._show()
 
     async def _deliver(self, threads: ThreadPoolExecutor) -> bool:
         """Write one batch; return whether there is reason to go on at once."""
@@ -219,6 +225,8 @@ class Delivery:
             self._refuse([reason for _, reason in written.refused])
         self._tally.written += len(batch.payloads) - len(written.refused)
         self.settled += len(batch.payloads)
+        # At once: what is counted, but not yet shown, dies with a worker that is killed.
+        self._show()
 
     async def _failed(self, batch: Batch, error: Exception) -> None:
         self._tally.retried += len(batch.payloads)
@@ -231,14 +239,20 @@ class Delivery:
             self._log("warning", InteractionEvent.UNAVAILABLE, reason=reason, pending=self._journal.pending)
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311
         self._failures = min(self._failures + 1, 16)
-        self.refresh()
-        self._on_tick()
+        self._show()
         self._impatient.clear()
         try:
             async with asyncio.timeout(pause):
                 await self._impatient.wait()
         except TimeoutError:
             pass
+
+    def _show(self) -> None:
+        try:
+            self.refresh()
+            self._on_tick()
+        except Exception as error:
+            failures.contain("interactions", error)
 
     def _refuse(self, reasons: list[str]) -> None:
         self._refused += len(reasons)
