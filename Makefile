@@ -5,7 +5,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 export PORT ?= 8000
 
-.PHONY: help demo test matrix check bench load rolling soak services lock clean FORCE
+.PHONY: help demo test matrix check bench load rolling soak endurance services lock clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ rolling: .venv ## Restart two instances behind HAProxy in turn, under load, and 
 MINUTES ?= 3
 soak: .venv ## Load a service, kill workers, and see that counts, lines and ids add up, MINUTES=3
 	.venv/bin/python -m tests.soak $(MINUTES)
+
+endurance: .venv ## Record interactions while workers are killed, the database is in trouble, and the disk full
+	.venv/bin/python -m tests.endurance
 
 services: ## Install the servers that the tests start (PostgreSQL, Redis, HAProxy), and wrk, which loads them
 	@tests/services
