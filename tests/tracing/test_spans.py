@@ -248,6 +248,46 @@ async def test_limits(observe: Observe, monkeypatch: pytest.MonkeyPatch) -> None
     assert all(len(value) <= 5 for value in (span.attributes or {}).values() if isinstance(value, str))
 
 
+class Wrapper(trace.TracerProvider):
+    """A provider that is none of the SDK's, as vendors have them."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def get_tracer(self, *arguments: Any, **named: Any) -> trace.Tracer:
+        return WrappedTracer(self._kept.provider.get_tracer(*arguments, **named))
+
+
+class WrappedTracer(trace.Tracer):
+    def __init__(self, tracer: trace.Tracer) -> None:
+        self._tracer = tracer
+
+    def start_span(self, *arguments: Any, **named: Any) -> trace.Span:
+        return self._tracer.start_span(*arguments, **named)
+
+    def start_as_current_span(self, *arguments: Any, **named: Any) -> Any:
+        return self._tracer.start_as_current_span(*arguments, **named)
+
+
+async def test_a_provider_that_is_not_the_sdks(kept: Kept, observe: Observe, lines: Lines) -> None:
+    """Its tracer makes the spans: ids are its own, what they say is the same."""
+    app = shop()
+    observe(app, tracing={"provider": Wrapper(kept), "exclude": ["/thread"]})
+    parent = (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    answers = [await ask(app, path="/items/1", headers=[parent]), await ask(app, path="/items/0")]
+    await ask(app, path="/thread")
+    below, failed = [span for span in kept.spans if span.kind is SpanKind.SERVER]
+    assert (below.name, (below.attributes or {})["http.response.status_code"]) == ("GET /items/{item_id}", 200)
+    assert [(span.attributes or {})["belvedere.request_id"] for span in (below, failed)] == [one.id for one in answers]
+    assert below.parent is not None
+    assert f"{below.parent.span_id:016x}" == "00f067aa0ba902b7"
+    assert (failed.status.status_code, [event.name for event in failed.events]) == (StatusCode.ERROR, ["exception"])
+    found = lines("request_processed")
+    assert [(line["trace_id"], line["span_id"]) for line in found[:2]] == [hexes(below), hexes(failed)]
+    assert [span.name for span in kept.spans].count("look") == 2
+    assert "in thread" not in [span.name for span in kept.spans]
+
+
 class Noting(SpanProcessor):
     """Looks at spans that begin, and adds to them then and before they end."""
 

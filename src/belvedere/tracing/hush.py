@@ -37,13 +37,6 @@ def hush_exporters() -> None:
                 logger.addFilter(_hush)
 
 
-def unhush_exporters() -> None:
-    """Take that back."""
-    for logger in logging.root.manager.loggerDict.values():
-        if isinstance(logger, logging.Logger):
-            logger.removeFilter(_hush)
-
-
 @contextmanager
 def hushed() -> Iterator[list[str]]:
     """Collect what exporters log in this thread instead of having it logged."""

@@ -12,7 +12,6 @@ from opentelemetry.trace.status import Status, StatusCode
 from belvedere.asgi.native_telemetry import span_ids
 from belvedere.context import RequestContext
 from belvedere.tracing.observer import Spans
-from belvedere.tracing.span import Unrecorded
 
 
 class PlainSpans(Spans):
@@ -23,9 +22,7 @@ class PlainSpans(Spans):
 
     def _make(self, request: RequestContext, parent: SpanContext | None, now: Context) -> Any:
         if request.excluded or self._leaves_out(request):
-            request.sampled = False
-            request.span_id = "%016x" % trace.INVALID_SPAN_ID if parent is None else "%016x" % parent.span_id  # noqa: UP031
-            return Unrecorded(self._new_trace_id(request), "%016x" % 1, self._left_out)  # noqa: UP031
+            return super()._make(request, parent, now)
         name, attributes = self._describe(request)
         if parent is not None:
             now = trace.set_span_in_context(NonRecordingSpan(parent), now)

@@ -52,11 +52,6 @@ class Tracing:
                 self.stand_aside("FastAPI, with the provider that it was given")
 
     @property
-    def tracer(self) -> Any:
-        """What parts make their spans with, `None` while tracing is off."""
-        return None if self.provider is None else _tracer(self.provider)
-
-    @property
     def makes_spans(self) -> bool:
         """Whether the server spans are ours."""
         return self.spans is not None and not self.spans.aside
