@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,16 @@ def test_the_environment_is_the_configuration() -> None:
         given = {variable.lower() for variable in _services()[name]["environment"]}
         assert given <= Config.model_fields.keys()
         assert Config.model_fields.keys() - given <= {"host", "port", "enable_metrics"}
+
+
+@pytest.mark.parametrize("extra", ["interactions", "limits", "otel"])
+def test_all_that_can_be_set_is_installed(extra: str) -> None:
+    """The lock that `make demo` and the container install has what the settings need of Belvedere's extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {re.match(r"[a-z-]+", text)[0] for text in project["optional-dependencies"][extra]}  # type: ignore[index]
+    needed -= {"opentelemetry-exporter-otlp-proto-grpc"}  # traces go by HTTP
+    locked = re.findall(r"^([a-z-]+)==", (ROOT / "requirements" / "demo.lock").read_text(), re.MULTILINE)
+    assert needed <= set(locked)
 
 
 def test_health_is_readiness() -> None:

@@ -6,10 +6,11 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from sqlalchemy import make_url
 from tests.examples.scholarships.databases import prepare
 from tests.examples.scholarships.test_list import NORTHERN_LIGHTS
 from tests.servers import free_port
+from tests.tracing.receiver import receiving
 
 pytestmark = pytest.mark.timeout(180)  # each starts a whole interpreter, on machines that do more than that
 
@@ -157,6 +159,24 @@ def test_serve(tmp_path: Path) -> None:
         assert httpx.get(f"http://127.0.0.1:{port}/scholarships?limit=1").json()["total"] == 15
         assert service.stop(signal.SIGINT) == 0
         assert service.welcome == ""
+
+
+def test_traces(tmp_path: Path) -> None:
+    """With OTEL_ENDPOINT each request has a span; the caller's id and the trace's are both in line and interaction."""
+    with receiving() as collector, serving(tmp_path, "demo", OTEL_ENDPOINT=collector.http) as demo:
+        demo.log_until(message="application_started")
+        assert httpx.get(f"{demo.url}/scholarships/1", headers={"X-Request-ID": "hello-1"}).status_code == 200
+        line = demo.log_until(logger="belvedere.access", request_id="hello-1")
+        assert demo.stop(signal.SIGTERM) == 0
+        (span,) = collector.wait(lambda received: bool(received.spans)).spans
+    assert (span.item.name, span.trace_id) == ("GET /scholarships/{id}", line["trace_id"])
+    assert span.resource["service.name"] == "scholarships"
+    with closing(sqlite3.connect(tmp_path / "scholarships.db")) as database:
+        ((trace, metadata),) = database.execute("SELECT trace_id, metadata FROM interactions").fetchall()
+    assert (trace, json.loads(metadata)) == (
+        span.trace_id,
+        {"request_id": "hello-1", "trace_id": span.trace_id},
+    )
 
 
 def test_early_signal(tmp_path: Path) -> None:
