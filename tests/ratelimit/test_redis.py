@@ -181,6 +181,8 @@ async def test_away_and_back(store: Redis, way: str, capsys: pytest.CaptureFixtu
         assert (gone["event"], gone["level"], gone["store"]) == (GONE, "warning", store.name)
         assert (found["event"], found["level"], found["store"]) == (BACK, "info", store.name)
         assert found["seconds"] > 0
+        assert "request_id" in gone
+        assert "request_id" not in found  # that request is long over
         assert "away" not in belvedere.observe(app).report()["rate limits"]["why"]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 from belvedere import failures
 from belvedere.conventions import OWN_LOGGER, Event
@@ -75,7 +76,8 @@ class Availability:
         if self.away and (self._loop is not loop or (self._timer is None and self._asking is None)):
             self._loop = loop
             self._asking = None
-            self._timer = loop.call_later(self._interval, self._ask)
+            # Not in the context of the request that met the failure, whose ids the lines of later would have.
+            self._timer = loop.call_later(self._interval, self._ask, context=Context())
 
     def close(self) -> None:
         """Ask no more."""
