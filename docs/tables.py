@@ -30,6 +30,7 @@ def tables() -> dict[str, str]:
     made["metrics.websocket"] = _metrics(conventions.WEBSOCKET_METRICS)
     made["metrics.limits"] = _metrics(conventions.RATE_LIMIT_METRICS)
     made["metrics.interactions"] = _metrics(conventions.INTERACTION_METRICS)
+    made["metrics.database"] = _metrics(conventions.DATABASE_METRICS)
     made["metrics.own"] = _metrics(conventions.OWN_METRICS)
     return made
 

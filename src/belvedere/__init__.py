@@ -11,6 +11,7 @@ from belvedere.settings import Settings, SettingsError
 from belvedere.wiring import Observability, observe
 
 if TYPE_CHECKING:
+    from belvedere import integrations as integrations
     from belvedere.interactions import Interactions as Interactions
     from belvedere.ratelimit import RateLimiter as RateLimiter
 
@@ -46,6 +47,8 @@ _EXTRAS = {
 if not TYPE_CHECKING:  # To a type checker, only the names above exist.
 
     def __getattr__(name: str) -> Any:
+        if name == "integrations":  # Its verbs ask for their own extras.
+            return importlib.import_module("belvedere.integrations")
         if name not in _EXTRAS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module, extra = _EXTRAS[name]

@@ -138,6 +138,25 @@ INTERACTIONS_OLDEST: Final = MetricName(
     "belvedere_interactions_oldest_seconds", "gauge", "Age of the interaction that waits longest; 0 if none does."
 )
 
+# Integrations, where they are installed.
+DATABASE_QUERIES: Final = MetricName(
+    "database_queries_total",
+    "counter",
+    "Statements sent to the database, failed ones included.",
+    ("operation", "table"),
+)
+DATABASE_QUERY_DURATION: Final = MetricName(
+    "database_query_duration_seconds",
+    "histogram",
+    "Time from sending a statement until its cursor has returned.",
+    ("operation", "table"),
+)
+DATABASE_SLOW_QUERIES: Final = MetricName(
+    "database_slow_queries_total", "counter", "Statements that took as long as a slow one.", ("operation", "table")
+)
+DATABASE_ACTIVE: Final = MetricName("database_connections_active", "gauge", "Connections that are taken from the pool.")
+DATABASE_IDLE: Final = MetricName("database_connections_idle", "gauge", "Open connections that wait in the pool.")
+
 HTTP_METRICS: Final = (
     HTTP_REQUESTS,
     HTTP_DURATION,
@@ -172,11 +191,23 @@ INTERACTION_METRICS: Final = (
     INTERACTIONS_OLDEST,
 )
 
+DATABASE_METRICS: Final = (
+    DATABASE_QUERIES,
+    DATABASE_QUERY_DURATION,
+    DATABASE_SLOW_QUERIES,
+    DATABASE_ACTIVE,
+    DATABASE_IDLE,
+)
+
 SIZE_BUCKETS: Final = (100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
 """Bounds of the size histograms in bytes: 100 B to 10 MB by tens."""
 
 DURATION_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds of the duration histogram in seconds: the classic ones of the Prometheus clients."""
+
+OPERATION_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+"""Bounds in seconds for operations of databases and caches: those that OpenTelemetry advises
+(https://opentelemetry.io/docs/specs/semconv/db/database-metrics/)."""
 
 OVERFLOW: Final = "_overflow"
 """The label value that takes what a bound on label sets leaves no series for."""
@@ -184,6 +215,8 @@ UNMATCHED: Final = "unmatched"
 """The `endpoint` of a request that no route took."""
 OTHER_METHOD: Final = "_OTHER"
 """The `method` of a request whose method nobody knows (as in OpenTelemetry's HTTP conventions)."""
+OTHER: Final = "other"
+"""The `table` of a statement that names none, or whose text alone is known."""
 KNOWN_METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )
@@ -248,6 +281,12 @@ class InteractionEvent:
     JOURNAL_UNAVAILABLE: Final = "interactions_journal_unavailable"
     JOURNAL_RECOVERED: Final = "interactions_journal_recovered"
     PRUNED: Final = "interactions_pruned"
+
+
+class IntegrationEvent:
+    """The events that integrations log."""
+
+    SLOW_QUERY: Final = "slow_query"
 
 
 REDACTED: Final = "[redacted]"

@@ -1,0 +1,120 @@
+"""What the conformance suite is run on: each integration, with something to do through it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from belvedere import conventions, integrations
+from tests.integrations.relay import Relay
+
+SECRET = "s3cr3t-w0rd"
+
+Relays = Callable[[str, int], Awaitable[Relay]]
+
+
+@dataclass
+class Subject:
+    """One integration, connected.
+
+    Args:
+        extra: what is installed for it.
+        module: the library, without which it is missing.
+        part: makes a part with these options.
+        use: does something through the library, and returns when it is done.
+        close: lets go of all connections.
+        metrics: the names that it has in the catalogue.
+        hooks: returns what is installed in the library now.
+        relay: stands before the server; `None` where there is none.
+        checked: whether it has a check.
+    """
+
+    extra: str
+    module: str
+    part: Callable[..., Any]
+    use: Callable[[], Awaitable[None]]
+    close: Callable[[], Awaitable[None]]
+    metrics: tuple[conventions.MetricName, ...]
+    hooks: Callable[[], Any]
+    relay: Relay | None = None
+    checked: bool = True
+    absent: str = ""
+    details: set[str] = field(default_factory=set)
+
+    def without_library(self) -> str:
+        """Return what a call says in a process that has no such library."""
+        code = (
+            f"import sys; sys.modules[{self.module!r}] = None\n"
+            "from belvedere import integrations\n"
+            f"try:\n    {self.absent}\nexcept ImportError as error: print(error)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+
+async def sqlalchemy_async(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    url = make_url(request.getfixturevalue("postgres_url"))
+    relay = await relays(url.host or "127.0.0.1", url.port or 5432)
+    url = url.set(host="127.0.0.1", port=relay.port, password=SECRET)
+    engine = create_async_engine(url, pool_size=2, max_overflow=0, pool_pre_ping=True, connect_args={"timeout": 5})
+
+    async def use() -> None:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    return Subject(
+        extra="belvedere[sqlalchemy]",
+        module="sqlalchemy",
+        absent="integrations.sqlalchemy(None)",
+        part=lambda **options: integrations.sqlalchemy(engine, **options),
+        use=use,
+        close=engine.dispose,
+        metrics=conventions.DATABASE_METRICS,
+        hooks=lambda: _listeners(engine.sync_engine),
+        relay=relay,
+        details={"pool_size", "connections_in_use"},
+    )
+
+
+async def sqlalchemy_sync(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    folder = request.getfixturevalue("tmp_path")
+    engine = create_engine(f"sqlite:///{folder}/sync.db")
+
+    async def use() -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    async def close() -> None:
+        engine.dispose()
+
+    return Subject(
+        extra="belvedere[sqlalchemy]",
+        module="sqlalchemy",
+        absent="integrations.sqlalchemy(None)",
+        part=lambda **options: integrations.sqlalchemy(engine, **options),
+        use=use,
+        close=close,
+        metrics=conventions.DATABASE_METRICS,
+        hooks=lambda: _listeners(engine),
+        details={"pool_size", "connections_in_use"},
+    )
+
+
+def _listeners(engine: Any) -> list[Any]:
+    names = ("before_cursor_execute", "after_cursor_execute", "engine_disposed")
+    pool = ("connect", "checkout", "checkin", "close", "detach")
+    return [
+        *(list(getattr(engine.dispatch, name)) for name in names),
+        *(list(getattr(engine.pool.dispatch, name)) for name in pool),
+        list(engine.dialect.dispatch.handle_error),
+    ]
+
+
+SUBJECTS = {"sqlalchemy-async": sqlalchemy_async, "sqlalchemy-sync": sqlalchemy_sync}
