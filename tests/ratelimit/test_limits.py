@@ -74,6 +74,25 @@ async def test_limits_of_the_same_text_are_two() -> None:
         assert await statuses(app, [], [], []) == [200, 200, 429]
 
 
+@pytest.mark.parametrize("strategy", ["fixed", "moving", "sliding"])
+async def test_one_request_takes_one_of_a_count(strategy: str) -> None:
+    """Limits of one amount, for one route or name and one client, are one: a request does not count twice for it."""
+    limiter = RateLimiter(strategy=strategy)
+    app = limited(limiter, limiter.limit("3/minute;3/minute"), dependencies=[limiter.limit("5/hour;3/minute")])
+    with observed(app, limiter):
+        first = await ask(app)
+        assert first.all("ratelimit-policy") == ['"3-per-minute";q=3;w=60, "5-per-hour";q=5;w=3600']
+        assert await statuses(app, [], [], [], []) == [200, 200, 200, 429]
+    fallen_back = limited(
+        limiter,
+        limiter.limit("3/minute", key="address", name="x"),
+        limiter.limit("3/minute", key="header:X-Key", name="x"),
+    )
+    with observed(fallen_back, limiter):
+        assert await statuses(fallen_back, [], [], [], []) == [200, 200, 200, 429]
+        assert await statuses(fallen_back, [(b"x-key", b"a")], client="192.0.2.2") == [200]
+
+
 async def test_by_user_and_else_by_address() -> None:
     """Who is signed in is counted wherever they are; who is not, by address."""
     limiter = RateLimiter()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 TRY_AGAIN_LATER = 1013
 """The code with which a WebSocket is closed (IANA's registry of close codes)."""
 
+COUNTED = "belvedere.limits"
+"""Where the scope keeps what a request has been counted for."""
+
 RESPONSES: Mapping[str, Any] = {
     "429": {
         "description": "Too Many Requests",
@@ -78,11 +81,9 @@ class Limit(params.Depends):
             "name": name,
             "exemptions": Exemptions(exempt, limiter.addresses),
             "find": finder(limiter.key if key is None else key, limiter.addresses),
-            "field": "",
             "places": {},
         }.items():
             object.__setattr__(self, attribute, value)
-        object.__setattr__(self, "field", ", ".join(policy.field for policy in self.policies))
 
     limiter: "RateLimiter"
     text: str
@@ -91,7 +92,6 @@ class Limit(params.Depends):
     name: str | None
     exemptions: Exemptions
     find: Callable[[HTTPConnection], Any]
-    field: str
     places: dict[tuple[str, str], str]
 
     # As a dataclass, two limits of the same fields would be the same dependency.
@@ -117,9 +117,12 @@ class Limit(params.Depends):
             limiter.count(where, "exempt")
             return
         try:
-            refused, state = await self._decide(where, subject.kept, cost)
+            policies = self._uncounted(scope, where, subject.kept, cost)
+            if not policies:
+                return
+            refused, state = await self._decide(policies, where, subject.kept, cost)
             limiter.count(where, "allowed" if refused is None else "refused")
-            headers = self._tell(scope.get(SCOPE_KEY), state, refused)
+            headers = self._tell(scope.get(SCOPE_KEY), policies, state, refused)
         except Exception as error:  # Ours: who cannot be counted is let through.
             failures.contain("limits", error)
             return
@@ -129,12 +132,27 @@ class Limit(params.Depends):
                 raise WebSocketException(TRY_AGAIN_LATER, "Too Many Requests")
             raise HTTPException(429, "Too Many Requests", headers)
 
-    async def _decide(self, where: str, key: str, cost: int) -> tuple[int | None, str]:
+    def _uncounted(self, scope: Any, where: str, key: str, cost: int) -> tuple[Policy, ...]:
+        """Return the policies that this request has not been counted for yet.
+
+        A limit on the application and one of the same text on a route would otherwise take two of one count, and let
+        half as many requests through; so would two whose keys both fall back to the address.
+        """
+        counted: set[tuple[object, ...]] = scope.setdefault(COUNTED, set())
+        uncounted = []
+        for policy in self.policies:
+            count = (self.limiter, policy.spec, where, key, cost)
+            if count not in counted:
+                counted.add(count)
+                uncounted.append(policy)
+        return tuple(uncounted)
+
+    async def _decide(self, policies: tuple[Policy, ...], where: str, key: str, cost: int) -> tuple[int | None, str]:
         """Return after how many seconds to come back, if there is too little left, and what is left."""
         states: list[str] = []
         refused = None
         shared = self.limiter.shared is not None
-        for policy in self.policies:
+        for policy in policies:
             decision: Decision | None = None
             if shared:
                 decision = await self.limiter.take_shared(policy, where, key, cost)
@@ -149,9 +167,11 @@ class Limit(params.Depends):
                 break
         return refused, ", ".join(states)
 
-    def _tell(self, request: RequestContext | None, state: str, refused: int | None) -> dict[str, str] | None:
+    def _tell(
+        self, request: RequestContext | None, policies: tuple[Policy, ...], state: str, refused: int | None
+    ) -> dict[str, str] | None:
         """Have the answer carry what is left, of earlier limits on this request too; return the headers of a 429."""
-        field = self.field
+        field = ", ".join(policy.field for policy in policies)
         if request is not None:
             told = request.answer_headers
             if told:
