@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from belvedere import Interactions
+from belvedere.interactions import delivery
 from tests.process import fresh_process
 
 
@@ -22,11 +23,18 @@ def _own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
         yield
 
 
+async def stopped() -> None:
+    """Let no delivery be in the middle of a write: its connection would outlive the engine, or the loop."""
+    for running in list(delivery._all):
+        await running.stop()
+
+
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     """An engine of a SQLite database of its own."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/shop.db")
     yield engine
+    await stopped()
     await engine.dispose()
 
 

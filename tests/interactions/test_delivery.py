@@ -22,7 +22,7 @@ from belvedere import Interactions, failures
 from belvedere.conventions import InteractionEvent
 from belvedere.interactions import delivery, pruning
 from tests.drive import ask, observed, running, samples, written
-from tests.interactions.conftest import rows
+from tests.interactions.conftest import rows, stopped
 
 DEADLINE = 20.0
 
@@ -221,6 +221,7 @@ async def test_a_database_in_memory_has_its_journal_there(tmp_path: Path) -> Non
         assert len(await rows(interactions)) == 1
         assert obs.report()["interactions"]["why"] == "table interactions; journal in memory, as the database is"
     assert not (tmp_path / "state").exists()
+    await stopped()
     await engine.dispose()
 
 
@@ -407,4 +408,5 @@ async def test_sqlite_that_is_locked(tmp_path: Path) -> None:
             await until(lambda: interactions._tally.retried)
             await connection.rollback()
         assert len(await rows(interactions)) == 1
+    await stopped()
     await engine.dispose()

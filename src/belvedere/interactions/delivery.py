@@ -31,6 +31,8 @@ TICK: Final = 1.0
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 """Seconds of the pauses while the database is away: the first, and the bound of those that double."""
+GRACE: Final = 1.0
+"""Seconds that a write may take when the delivery is told to stop, before it is broken off."""
 REFUSALS_LOGGED: Final = 60.0
 """Seconds between two log events about events that the database refuses."""
 
@@ -81,6 +83,7 @@ class Delivery:
         self._failures = 0
         self._state = "journal"
         self._due = False
+        self._leaving: WeakSet[asyncio.Task[None]] = WeakSet()
         self._forget()
         _all.add(self)
 
@@ -110,21 +113,34 @@ class Delivery:
             self._loop.call_soon_threadsafe(self._hurry_on)
 
     async def stop(self) -> None:
-        """End the task; what it had taken goes back."""
-        task = self._task
-        if task is None or task.done() or self._loop is not asyncio.get_running_loop():
-            self.abandon()
+        """End the task, after the write that it is at, or soon; what it had taken goes back."""
+        self.abandon()
+        loop = asyncio.get_running_loop()
+        tasks = {task for task in self._leaving if task.get_loop() is loop and not task.done()}
+        if not tasks:
             return
-        task.cancel()
-        await asyncio.wait({task})
-        self._forget()
+        _, late = await asyncio.wait(tasks, timeout=GRACE)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
 
     def abandon(self) -> None:
-        """End the task, without waiting for that."""
-        task, loop = self._task, self._loop
+        """Have the task end after the write that it is at, without waiting for that.
+
+        To cancel it there would leave a connection to the garbage collector.
+        """
+        task, loop, event, impatient = self._task, self._loop, self._event, self._impatient
         self._forget()
-        if task is not None and not task.done() and loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(task.cancel)
+        if task is None or task.done() or loop is None or loop.is_closed():
+            return
+        self._leaving.add(task)
+
+        def leave() -> None:
+            event.set()
+            impatient.set()
+
+        loop.call_soon_threadsafe(leave)
 
     def refresh(self) -> None:
         """Bring the tally up to date."""
@@ -149,11 +165,11 @@ class Delivery:
         self._forget()
         self._loop = loop
         # A context of its own: nothing that it does belongs to the request that happened to come first.
-        self._task = loop.create_task(self._run(), name="belvedere-interactions", context=Context())
+        self._task = loop.create_task(self._run(self._event), name="belvedere-interactions", context=Context())
 
-    async def _run(self) -> None:
+    async def _run(self, event: asyncio.Event) -> None:
+        """Deliver until somebody else has taken over: `event`, which wakes it, is then no longer the current one."""
         threads = ThreadPoolExecutor(1, thread_name_prefix="belvedere-interactions")
-        event = self._event
         ticking: asyncio.Task[None] | None = None
         try:
             moved = self._on_loop()
@@ -162,10 +178,10 @@ class Delivery:
             await self._tick(threads)
             # Beside what is delivered: a database that hangs keeps neither figures nor dead workers' events waiting.
             ticking = asyncio.create_task(self._ticks(threads), name="belvedere-interactions-figures")
-            while True:
+            while self._event is event:
                 self._due = False
                 event.clear()
-                if not await self._deliver(threads):
+                if not await self._deliver(threads) and self._event is event:
                     try:
                         async with asyncio.timeout(TICK):
                             await event.wait()
@@ -240,10 +256,13 @@ class Delivery:
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311
         self._failures = min(self._failures + 1, 16)
         self._show()
-        self._impatient.clear()
+        impatient = self._impatient
+        if self._task is not asyncio.current_task():
+            return
+        impatient.clear()
         try:
             async with asyncio.timeout(pause):
-                await self._impatient.wait()
+                await impatient.wait()
         except TimeoutError:
             pass
 
