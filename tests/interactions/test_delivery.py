@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select, text, update
+from sqlalchemy import event, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
@@ -210,6 +210,28 @@ def test_one_loop_after_another(tmp_path: Path) -> None:
     asyncio.run(engine.dispose())
 
 
+def test_a_loop_for_each_request(tmp_path: Path) -> None:
+    """A loop that ends with its request, as a `TestClient` has without `with`, is none to begin with the database on."""
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/shop.db")
+    connected: list[Any] = []
+    event.listen(engine.sync_engine, "connect", lambda *connection: connected.append(connection))
+    interactions = Interactions(engine)
+    app = shop(interactions)
+    client = TestClient(app)
+
+    async def count() -> int:
+        await interactions.create_table()
+        found = await rows(interactions)
+        await engine.dispose()
+        return len(found)
+
+    with observed(app, interactions):
+        for number in range(20):
+            assert client.get(f"/items/{number}").status_code == 200
+        assert not connected
+        assert asyncio.run(count()) == 20
+
+
 async def test_a_database_in_memory_has_its_journal_there(tmp_path: Path) -> None:
     """It ends with the process, and so does what waits for it; the report says so."""
     engine = create_async_engine("sqlite+aiosqlite://", poolclass=StaticPool)
@@ -268,7 +290,7 @@ async def test_the_journal_lies_by_database_and_table(tmp_path: Path) -> None:
 
 FORKED = """
 import asyncio, os, sys
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from belvedere import Interactions
 
@@ -350,6 +372,8 @@ async def test_a_hundred_requests_are_few_writes(engine: AsyncEngine, monkeypatc
     with observed(app, interactions):
         await asyncio.gather(*(ask(app, path=f"/items/{number}") for number in range(100)))
         await until(lambda: interactions._tally.written == 100)
+        shown = await samples(app, "belvedere_interactions_written_total")
+    assert shown == {"belvedere_interactions_written_total": 100.0}, "as soon as it is written"
     assert sum(writes) == 100
     assert len(writes) < 20
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -39,6 +39,20 @@ class Level(Enum):
     MASTER = "master"
 
 
+class Rate(Enum):
+    HALF = 0.5
+    UNKNOWN = None
+
+
+class Score(float):
+    """As those of numpy are, which JSON does not take for numbers by itself."""
+
+
+class Login(NamedTuple):
+    user: str
+    password: str
+
+
 @dataclasses.dataclass
 class Point:
     x: int
@@ -54,6 +68,8 @@ class Account(BaseModel):
 
 FIELDS: dict[str, tuple[Any, Any]] = {
     "number": (1.5, 1.5),
+    "score": ([Score(0.5)], [0.5]),
+    "rates": ([Rate.HALF, Rate.UNKNOWN], [0.5, None]),
     "nothing": (None, None),
     "truth": (True, True),
     "when": (datetime(2026, 11, 21, tzinfo=UTC), "2026-11-21T00:00:00+00:00"),
@@ -66,6 +82,11 @@ FIELDS: dict[str, tuple[Any, Any]] = {
     "several": ({"a"}, ["a"]),
     "pair": (("password", "hunter2"), ["password", "[redacted]"]),
     "headers": ([("authorization", "Bearer s3cr3t"), ("a", "b")], [["authorization", "[redacted]"], ["a", "b"]]),
+    "fields": (
+        [{"name": "password", "value": "hunter2"}, {"key": "a", "value": "b"}],
+        [{"name": "password", "value": "[redacted]"}, {"key": "a", "value": "b"}],
+    ),
+    "login": (Login("ann", "hunter2"), {"user": "ann", "password": "[redacted]"}),
     "nested": ({"a": [{"api_key": "s3cr3t", "n": 1}]}, {"a": [{"api_key": "[redacted]", "n": 1}]}),
     "point": (Point(1, "hunter2"), {"x": 1, "password": "[redacted]"}),
     "account": (
@@ -90,6 +111,7 @@ def test_fields_as_json_without_secrets(key: str) -> None:
     value, expected = FIELDS[key]
     shown = sanitiser().fields({key: value})
     assert shown == {key: expected}
+    assert orjson.loads(encoded(shown)) == {key: expected}
     assert not [secret for secret in SECRETS if secret in json.dumps(shown)]
 
 

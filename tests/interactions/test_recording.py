@@ -340,17 +340,48 @@ async def test_by_hand_never_raises(interactions: Interactions, capsys: pytest.C
         def __getattribute__(self, name: str) -> Any:
             raise RuntimeError("no")
 
+    class Wordless:
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+        __int__ = __str__  # type: ignore[assignment]
+
     wrong: Any = Hostile()
     events: list[Any] = [None, 7, "", wrong]
     for event in events:
         await interactions.log(event)
     await interactions.log("a", wrong)
     await interactions.log("b", None, wrong)
-    await interactions.log("c", metadata=wrong)
-    assert failures.counts["interactions"] == 7
+    assert failures.counts["interactions"] == 6
+    await interactions.log("c", user_id=Wordless(), subject=Wordless(), metadata=wrong)
+    assert failures.counts["interactions"] == 9
     await interactions.log("d", user_id=wrong, metadata={"a": wrong, "b": 1}, subject=wrong)
     await interactions.log("e", "no request", {"no": "response"}, subject=[], metadata={"1": {2}}, trace_id=wrong)
     failures.counts.clear()
+    assert [row["event_type"] for row in await rows(interactions)] == ["c", "d", "e"]
+
+
+async def test_a_user_without_words_leaves_a_row(interactions: Interactions) -> None:
+    """What somebody has bound as the user may fail to say who it is: the request has its row all the same."""
+
+    class Wordless:
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    app = FastAPI()
+
+    @app.get("/", dependencies=[interactions.record("view")])
+    async def view() -> None:
+        belvedere.bind(user_id=Wordless())
+        interactions.about(Wordless())
+        interactions.add(a=Wordless(), b=1)
+
+    with observed(app, interactions):
+        await ask(app)
+        (row,) = await rows(interactions)
+        assert failures.counts["interactions"] == 2
+        failures.counts.clear()
+    assert (row["user_id"], row["scholarship_id"], row["metadata"]) == (None, None, {"a": None, "b": 1})
 
 
 async def test_websockets_are_no_requests(interactions: Interactions) -> None:

@@ -172,6 +172,8 @@ class Delivery:
         threads = ThreadPoolExecutor(1, thread_name_prefix="belvedere-interactions")
         ticking: asyncio.Task[None] | None = None
         try:
+            # A loop that is over before that, as that of a test's one request, never has a connection to leave behind.
+            await event.wait()
             moved = self._on_loop()
             if asyncio.iscoroutine(moved):
                 await moved

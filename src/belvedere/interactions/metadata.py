@@ -34,6 +34,8 @@ _DEPTH: Final = 8
 """Containers within one another that are kept."""
 _QUERY: Final = 16_384
 """Bytes of a query that are read; servers allow a URL up to 64 KiB."""
+_NAMES: Final = frozenset({"name", "key", "field"})
+"""Keys that hold a field's name where a form is a list of objects."""
 
 _more = "…"
 
@@ -107,10 +109,12 @@ class Sanitiser:
 
     def _plain(self, value: Any, depth: int, *, shown: bool = False) -> Any:
         """Return `value` as JSON can hold it; texts as they are if `shown`."""
-        if value is None or isinstance(value, (bool, float)):
-            return value
         if isinstance(value, Enum):
             value = value.value
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, float):
+            return float(value)  # JSON takes no subclass, such as numpy's
         if isinstance(value, str):
             return str.__str__(value)[:_TEXT] if shown else self._text(str.__str__(value))
         if isinstance(value, int):
@@ -130,6 +134,8 @@ class Sanitiser:
 
     def _inside(self, container: Mapping[Any, Any] | Iterable[Any], depth: int, *, shown: bool) -> Any:
         if isinstance(container, Mapping):
+            if not shown and len(container) == 2 and "value" in container:
+                container = self._named(container)
             made = {
                 self._key(key): self._plain(item, depth, shown=True) if shown else self._item(key, item, depth)
                 for key, item in islice(container.items(), _ITEMS)
@@ -144,6 +150,14 @@ class Sanitiser:
             return [self._plain(items[0], depth), self._item(name, items[1], depth)]
         listed = [self._plain(item, depth, shown=shown) for item in items[:_ITEMS]]
         return listed if len(items) <= _ITEMS else [*listed, _more]
+
+    def _named(self, field: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        """Return a pair that is spelled out, `{"name": "password", "value": ""}`, without a value that its name hides."""
+        (named,) = (key for key in field if key != "value")
+        name = field[named]
+        if named in _NAMES and isinstance(name, str) and self._redactor.verdict(name) == "redact":
+            return {**field, "value": REDACTED}
+        return field
 
     def _text(self, text: str) -> str:
         if "%" in text and ("%40" in text or "=" in text or "%3" in text):
@@ -187,6 +201,9 @@ def _json(value: Any) -> bytes:
 def _container(value: Any) -> Mapping[Any, Any] | Iterable[Any] | None:
     if isinstance(value, BaseModel):
         return {name: getattr(value, name) for name in type(value).model_fields} | (value.model_extra or {})
+    if callable(as_dictionary := getattr(value, "_asdict", None)):  # a named tuple, a row of a database
+        found: Mapping[Any, Any] = as_dictionary()
+        return found
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -86,7 +86,7 @@ class Recorder:
                 {
                     "event_id": make_id(),
                     "event_type": event,
-                    "user_id": None if user_id is None else str(user_id)[:LONGEST],
+                    "user_id": None if user_id is None else _text(user_id),
                     "subject": None if subject is None else self.subject(subject),
                     "path": path,
                     "method": request.method[:_METHOD],
@@ -117,13 +117,13 @@ class Recorder:
                 {
                     "event_id": make_id(),
                     "event_type": event,
-                    "user_id": None if user_id is None else str(user_id)[:LONGEST],
+                    "user_id": None if user_id is None else _text(user_id),
                     "subject": self.subject(subject),
                     "path": self._sanitiser.text(path, LONGEST),
                     "method": method[:_METHOD],
                     "status": status,
                     "trace_id": trace_id,
-                    "metadata": bounded(self._sanitiser.fields(metadata)) if metadata else {},
+                    "metadata": self._given(metadata),
                     "created_at": _now(UTC),
                 }
             )
@@ -137,10 +137,14 @@ class Recorder:
         if value is None:
             return None
         if not self._counts:
-            return self._sanitiser.text(str(value), LONGEST)
+            text = _text(value)
+            return None if text is None else self._sanitiser.text(text, LONGEST)
         try:
             number = int(value)
         except (TypeError, ValueError, OverflowError):
+            return None
+        except Exception as error:  # an object's own
+            failures.contain(self.feature, error)
             return None
         return number if -(2**63) <= number < 2**63 else None
 
@@ -160,6 +164,14 @@ class Recorder:
             metadata = {**ids, **metadata, **ids}
         return bounded(metadata)
 
+    def _given(self, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return metadata given by hand; an event without them is better than none."""
+        try:
+            return bounded(self._sanitiser.fields(metadata)) if metadata else {}
+        except Exception as error:
+            failures.contain(self.feature, error)
+            return {}
+
     def _count(self, event: str) -> None:
         try:
             self._counters[event]()
@@ -168,6 +180,15 @@ class Recorder:
             if len(self._counters) < _COUNTERS:
                 self._counters[event] = counter
             counter()
+
+
+def _text(value: Any) -> str | None:
+    """Return what an object says of itself; an event without it is better than none."""
+    try:
+        return str(value)[:LONGEST]
+    except Exception as error:
+        failures.contain(Recorder.feature, error)
+        return None
 
 
 def _are_plain(parameters: Mapping[str, Any]) -> bool:
