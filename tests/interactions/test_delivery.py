@@ -211,7 +211,7 @@ def test_one_loop_after_another(tmp_path: Path) -> None:
 
 
 def test_a_loop_for_each_request(tmp_path: Path) -> None:
-    """A loop that ends with its request, as a `TestClient` has without `with`, is none to begin with the database on."""
+    """A loop that ends with its request, as a `TestClient` has without `with`, sees nothing of the database."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/shop.db")
     connected: list[Any] = []
     event.listen(engine.sync_engine, "connect", lambda *connection: connected.append(connection))
@@ -252,9 +252,12 @@ async def test_a_database_in_memory_has_its_journal_there(tmp_path: Path) -> Non
     [(None, "as it was asked for"), (False, "as it was asked for"), ("file/below", "cannot be used")],
 )
 async def test_without_a_file_events_wait_in_memory(
-    engine: AsyncEngine, tmp_path: Path, journal: str | bool | None, why: str
+    engine: AsyncEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str], journal: str | bool | None, why: str
 ) -> None:
-    """Asked for, or as the folder cannot be had: requests are recorded all the same, and the report says why."""
+    """Asked for, or as the folder cannot be had: requests are recorded all the same, and the report says why.
+
+    The log warns of what nobody asked for.
+    """
     (tmp_path / "file").write_text("in the way")
     place = tmp_path / journal if isinstance(journal, str) else journal
     interactions = Interactions(engine, journal=place)
@@ -266,6 +269,7 @@ async def test_without_a_file_events_wait_in_memory(
             assert len(await rows(interactions)) == 1
             assert why in obs.report()["interactions"]["why"]
             assert "memory" in obs.report()["interactions"]["why"]
+    assert events(capsys) == ([InteractionEvent.JOURNAL_UNAVAILABLE] if isinstance(journal, str) else [])
 
 
 async def test_the_journal_lies_by_database_and_table(tmp_path: Path) -> None:

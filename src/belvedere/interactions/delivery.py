@@ -56,6 +56,7 @@ class Delivery:
         log: called with level, event and fields, for what people should know.
         on_loop: run when another event loop takes over.
         on_tick: run every second and after each write, when the figures are up to date.
+        on_disk: whether the journal is to have files, and it is worth telling that it has none.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Delivery:
         *,
         on_loop: Callable[[], Any] = lambda: None,
         on_tick: Callable[[], None] = lambda: None,
+        on_disk: bool = True,
     ) -> None:
         self._journal = journal
         self._store = store
@@ -81,7 +83,7 @@ class Delivery:
         self._refused = 0
         self._refusals_logged = float("-inf")
         self._failures = 0
-        self._state = "journal"
+        self._state = "journal" if on_disk else "memory"
         self._due = False
         self._leaving: WeakSet[asyncio.Task[None]] = WeakSet()
         self._forget()

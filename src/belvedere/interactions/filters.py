@@ -14,8 +14,10 @@ def moment(name: str, value: datetime) -> datetime:
     """Return a moment in UTC; one without a time zone is taken as UTC.
 
     Raises:
-        ValueError: its year in UTC is none of 1 to 9999.
+        ValueError: it is no datetime, or its year in UTC is none of 1 to 9999.
     """
+    if not isinstance(value, datetime):
+        raise ValueError(f"{name}= is a datetime, not {value!r}")
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:
@@ -48,9 +50,9 @@ def conditions(
     """
     found: list[ColumnElement[bool]] = []
     if event is not None:
-        found.append(_equal(table.c.event_type, event))
+        found.append(_equal(table.c.event_type, str(event)))
     if user is not None:
-        found.append(_equal(table.c.user_id, user))
+        found.append(_equal(table.c.user_id, str(user)))
     if about is not None:
         column: Any = table.c[subject]
         found.append(column == _number(about) if isinstance(column.type, Integer) else _equal(column, str(about)))

@@ -95,7 +95,13 @@ class Interactions:
         self._journal = Journal(self._folder, fsync=fsync, limit_bytes=journal_bytes, memory=memory)
         self._tally = Tally()
         self._delivery = Delivery(
-            self._journal, self._store, self._tally, self._log, on_loop=self._on_loop, on_tick=self._on_tick
+            self._journal,
+            self._store,
+            self._tally,
+            self._log,
+            on_loop=self._on_loop,
+            on_tick=self._on_tick,
+            on_disk=self._folder is not None,
         )
         self._pruning = Pruning(self._store, retention, self._folder, self._log)
         self._marks = Marks(self)

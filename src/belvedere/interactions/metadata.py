@@ -152,7 +152,7 @@ class Sanitiser:
         return listed if len(items) <= _ITEMS else [*listed, _more]
 
     def _named(self, field: Mapping[Any, Any]) -> Mapping[Any, Any]:
-        """Return a pair that is spelled out, `{"name": "password", "value": ""}`, without a value that its name hides."""
+        """Return a spelled out pair, `{"name": "password", "value": ""}`, without a value that its name hides."""
         (named,) = (key for key in field if key != "value")
         name = field[named]
         if named in _NAMES and isinstance(name, str) and self._redactor.verdict(name) == "redact":

@@ -116,6 +116,7 @@ async def test_pages_stay_while_rows_are_written(store: Store) -> None:
         {"user": "\x00"},
         {"user": "\ud800"},
         {"user": "%"},
+        {"user": 5},
         {"event": ""},
         {"until": datetime.min.replace(tzinfo=UTC)},
         {"since": datetime.max.replace(tzinfo=UTC)},
@@ -139,6 +140,8 @@ async def test_odd_values_find_nothing(store: Store, arguments: dict[str, object
         ({"after": "MS45OTk5OTk5OTk5OTk5OTk5OTk5"}, "after= is no cursor"),  # 1.9999999999999999999
         ({"limit": 0}, "limit=0: it is 1 to 1,000"),
         ({"limit": 1_001}, "limit=1001"),
+        ({"limit": "5"}, "limit='5': it is 1 to 1,000"),
+        ({"since": "2026-11-21"}, "since= is a datetime, not '2026-11-21'"),
         ({"subject": "seven"}, "subject= is no number"),
         ({"subject": 2**63}, "subject= is out of range"),
         ({"since": datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))}, "since= is out of range"),
