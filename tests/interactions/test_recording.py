@@ -344,7 +344,7 @@ async def test_by_hand_never_raises(interactions: Interactions, capsys: pytest.C
         def __str__(self) -> str:
             raise RuntimeError("no")
 
-        __int__ = __str__  # type: ignore[assignment]
+        __int__ = __str__
 
     wrong: Any = Hostile()
     events: list[Any] = [None, 7, "", wrong]
