@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -11,13 +10,12 @@ from typing import Any
 from prometheus_client.registry import REGISTRY, CollectorRegistry
 
 from belvedere import failures
-from belvedere.asgi import Attachment, Binder, Lifespan, Plan
+from belvedere.asgi import Attachment, Lifespan, Plan
 from belvedere.asgi.native_telemetry import given_provider, leave_out, switch_off
 from belvedere.asgi.routes import templates
 from belvedere.asgi.server import port_to_come
 from belvedere.context import RequestContext
-from belvedere.conventions import OWN_LOGGER, Event
-from belvedere.headers import response_headers
+from belvedere.conventions import OWN_LOGGER
 from belvedere.health import Drain, Health
 from belvedere.logs import Logs, get_logger, mark_reported
 from belvedere.metrics import Metrics
@@ -25,8 +23,11 @@ from belvedere.parts import Part
 from belvedere.problems import Problems
 from belvedere.settings import Settings
 from belvedere.tracing import Otlp, Tracing
+from belvedere.wiring.catalogue import catalogue
 from belvedere.wiring.host import AppHost
+from belvedere.wiring.life import Life
 from belvedere.wiring.report import Report, describe
+from belvedere.wiring.requests import plan_requests
 
 _STATE = "belvedere"
 
@@ -140,29 +141,14 @@ class Observability:
         Metrics with labels and buckets, routes, probes, checks, SLOs and features: what dashboards and rules are made
         from.
         """
-        health = self._health.describe() if self._health else {"probes": [], "checks": []}
-        return {
-            "service": self.settings.service,
-            "version": self.settings.version,
-            "environment": self.settings.environment,
-            "metrics_path": self.settings.metrics.path if self.settings.metrics else None,
-            "metrics_port": self._metrics.port.number if self._metrics and self._metrics.port else None,
-            "metrics": self._metrics.describe() if self._metrics else [],
-            "routes": [
-                {"path": path, "methods": sorted(methods)} for path, methods, _ in templates(self._app) if methods
-            ],
-            **health,
-            "slos": [
-                {
-                    "name": objective.name,
-                    "objective": objective.objective,
-                    "latency": objective.latency,
-                    "routes": list(objective.routes),
-                }
-                for objective in self._host.objectives
-            ],
-            "features": {name: row["state"] for name, row in self.report().items()},
-        }
+        return catalogue(
+            self.settings,
+            self._app,
+            metrics=self._metrics,
+            health=self._health,
+            objectives=self._host.objectives,
+            report=self.report(),
+        )
 
     def remove(self) -> None:
         """Take everything off again: application, logging and framework are as they were before."""
@@ -179,25 +165,13 @@ class Observability:
     # What the pass works after.
 
     def _plan_requests(self) -> None:
-        settings, plan = self.settings, self._plan
-        requests = settings.requests
-        plan.hex = requests.format == "hex"
-        plan.hide = self._tracing.redactor.value
-        plan.trust = requests.trust
-        plan.trusted_proxies = requests.trusted_proxies
-        plan.service = {"service": settings.service, "environment": settings.environment}
-        plan.set_headers(*response_headers(settings))
-        if requests.bind:
-            binder = Binder(requests.bind)
-            plan.binder = binder.begin
-            plan.on_route = binder.from_path if binder.reads_path else None
+        settings = self.settings
+        self._plan.hide = self._tracing.redactor.value
         self._served: dict[str, Any] = dict(self._health.served()) if self._health else {}
         if self._metrics is not None and settings.metrics is not None and settings.metrics.port is None:
             self._served[settings.metrics.path] = self._metrics.endpoint
         self._yielded: list[str] = []
-        exclude = self._served.keys() if requests.exclude is None else requests.exclude
-        plan.excluded = frozenset(path for path in exclude if not path.endswith("*"))
-        plan.excluded_prefixes = tuple(path[:-1] for path in exclude if path.endswith("*"))
+        plan_requests(self._plan, settings, self._served)
 
     def _plan_observers(self) -> None:
         observers: list[Any] = []
@@ -218,8 +192,9 @@ class Observability:
         self._plan.failed = self._failed
 
     def _plan_lifespan(self) -> None:
-        self._lifespan.before.append(self._starting)
-        self._lifespan.failed = self._lifespan_failed
+        life = Life(self._app, self.settings, self._logs, self._health, self.report)
+        self._lifespan.before += [self._joining, life.starting]
+        self._lifespan.failed = life.failed
         if self._metrics is not None:
             self._lifespan.started += [self._metrics.start, self._open_port]
             self._lifespan.stopping += [self._close_port, self._metrics.stop]
@@ -230,12 +205,12 @@ class Observability:
         if self._drain is not None:
             self._lifespan.started.append(self._drain.start)
             self._lifespan.stopping.append(self._drain.stop)
-        self._lifespan.started.append(self._started)
+        self._lifespan.started.append(life.started)
         if self._metrics is not None:
             self._lifespan.started.append(self._otlp.start)
             self._lifespan.stopping.append(self._otlp.stop)
         # From the last on; once more for the last line.
-        self._lifespan.stopped += [self._otlp.flush, self._stopped, self._flush_exports]
+        self._lifespan.stopped += [self._otlp.flush, life.stopped, self._flush_exports]
 
     def _find_yielded(self) -> None:
         """Find out for which paths the application has a route of its own: there, ours is not served."""
@@ -279,6 +254,9 @@ class Observability:
 
         loop.call_soon(open_port)
 
+    async def _joining(self) -> None:
+        self._join()
+
     def _join(self) -> None:
         """Be one of the workers of the service, if this process is one; a server may have forked it only now."""
         if self._metrics is not None:
@@ -317,43 +295,6 @@ class Observability:
     def _flush(self) -> None:
         if self._logs is not None:
             self._logs.flush()
-
-    async def _starting(self) -> None:
-        self._join()
-        self._began = time.perf_counter()
-        if self._health is not None:
-            self._health.started = False
-        if self._logs is not None and self._log is not None and self.settings.logs is not None:
-            self._logs.reassert()
-            self._logs.watch()
-            self._log.info(
-                Event.STARTING,
-                app_name=self.settings.service,
-                version=self.settings.version,
-                debug=bool(getattr(self._app, "debug", False)),
-                log_level=self._logs.level.upper(),
-                features={name: f"{row['state']}: {row['why']}" for name, row in self.report().items()},
-            )
-
-    async def _started(self) -> None:
-        if self._health is not None:
-            self._health.started = True
-        if self._log is not None:
-            seconds = round(time.perf_counter() - self._began, 3)
-            self._log.info(Event.STARTED, version=self.settings.version, seconds=seconds)
-
-    def _lifespan_failed(self, error: Exception, started: bool) -> None:
-        if self._log is not None:
-            phase = "shutdown" if started else "startup"
-            fields = {"exception_type": type(error).__name__, "exception_message": str(error)}
-            self._log.error(Event.FAILED, phase=phase, **fields, exc_info=error)
-            mark_reported(error)
-
-    async def _stopped(self) -> None:
-        if self._logs is not None and self._log is not None:
-            self._logs.unwatch()
-            self._log.info(Event.STOPPED)
-            self._flush()
 
 
 def observe(
