@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -44,6 +45,18 @@ async def test_routes_are_apart_unless_a_name_makes_them_one() -> None:
         assert await status("GET", "/items/2") == 429
         assert await status("POST", "/items/1") == 200
         assert [await status("GET", path) for path in ("/v1/a", "/v1/b", "/v1/a", "/v1/b")] == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize("observe", [True, False])
+async def test_the_parameters_of_a_mount_tell_no_routes_apart(observe: bool) -> None:
+    """Whoever makes up tenants gets no limit for each."""
+    limiter = RateLimiter()
+    app, tenant = FastAPI(), FastAPI()
+    tenant.get("/items/{item}", dependencies=[limiter.limit("2/minute")])(lambda: "a")
+    app.mount("/items/{tenant}/v1", tenant)
+    with observed(app, limiter) if observe else nullcontext():
+        paths = [f"/items/{name}/v1/items/{name}" for name in ("1", "2", "items", "x", "3")]
+        assert [(await ask(app, path=path)).status for path in paths] == [200, 200, 429, 429, 429]
 
 
 async def test_head_is_counted_with_get() -> None:

@@ -210,4 +210,11 @@ def _template(scope: Any) -> str:
     effective = scope.get("fastapi", {}).get("effective_route_context")
     if effective is not None and effective.original_route is route:
         route = effective
-    return str(scope.get("root_path", "")) + str(getattr(route, "path_format", ""))
+    path = str(getattr(route, "path_format", ""))
+    root = str(scope.get("root_path", ""))
+    for name, value in scope.get("path_params", {}).items():
+        # Of a mount, `/tenants/{tenant}`, the scope has the path as it was asked for: a limit for each would be none.
+        before, found, after = f"{root}/".rpartition(f"/{value}/")
+        if found and f"{{{name}}}" not in path:
+            root = f"{before}/{{{name}}}/{after}".removesuffix("/")
+    return root + path
