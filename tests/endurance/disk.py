@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,8 +13,8 @@ from pathlib import Path
 from tests.endurance.accounts import Accounts, compare
 from tests.endurance.database import PostgreSQL, wait_until
 from tests.endurance.ledger import Ledger
-from tests.endurance.running import scraped, service
-from tests.endurance.traffic import Traffic
+from tests.endurance.running import scraped, service, settled
+from tests.endurance.traffic import AFTERWARDS, Traffic
 
 
 @dataclass
@@ -54,15 +55,18 @@ def full_disk(folder: Path, database: PostgreSQL, journal: Path, requests: int =
     with service(folder, database.url, journal, workers=2) as process:
         with database.stopped():
             asyncio.run(Traffic(process.port, ledger, requests, 1500, connections=4, seed=5).run())
+            time.sleep(AFTERWARDS)
+            ledger.forget_unheard(process.stdout)
             asked = len(ledger.of("answered", "left"))
             wait_until(lambda: scraped(process)["pending"] >= asked, 5)
             full = scraped(process)
         wait_until(lambda: compare(ledger, database.rows()).complete, 60, 0.2)
         # There is room again: the journal is the file again, and a killed worker loses nothing.
         asyncio.run(Traffic(process.port, ledger, 300, 1500, connections=4, seed=6).run())
+        time.sleep(AFTERWARDS)
+        after = settled(process)
+        ledger.forget_unheard(process.stdout)
         expected = len(ledger.of("answered", "left"))
-        wait_until(lambda: scraped(process)["pending"] == 0, 30)
-        after = scraped(process)
         process.stop()
     if full["pending"] != asked:
         found.append(f"{full['pending']:.0f} pending after {asked} requests without a database")

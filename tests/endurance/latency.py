@@ -81,7 +81,7 @@ def latency(
     troubles: Sequence[tuple[str, Trouble]],
     *,
     pairs: int = 3,
-    requests: int = 1500,
+    requests: int = 1200,
     rate: float = 400.0,
     workers: int = 2,
 ) -> list[Result]:

@@ -49,5 +49,14 @@ class Ledger:
         killed = self.kills.get(entry.worker)
         return killed is not None and killed - entry.at < 2.0
 
+    def forget_unheard(self, lines: str) -> None:
+        """Take those that left as cut where the service has no access line of them: they were gone before it read them.
+
+        A line is there a moment after its request's end.
+        """
+        for trace, entry in self.of("left").items():
+            if trace not in lines:
+                entry.fate = "cut"
+
     def statuses(self) -> Counter[int]:
         return Counter(entry.status for entry in self.of("answered").values())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.endurance.database import wait_until
 from tests.processes.launch import Process, Server, command, running, wait_for
 from tests.servers import free_port
 from tests.soak.accounts import samples
@@ -71,4 +72,17 @@ def scraped(process: Process) -> dict[str, float]:
         return True
 
     wait_for(answered, process)
+    return found
+
+
+def settled(process: Process) -> dict[str, float]:
+    """Return the figures once nothing waits any more, or half a minute has passed."""
+    found: dict[str, float] = defaultdict(float)
+
+    def done() -> bool:
+        found.update(scraped(process))
+        # What is delivered is no longer pending a moment before it is counted as written.
+        return found["pending"] == 0 and found["written_total"] >= found["recorded_total"]
+
+    wait_until(done, 30.0)
     return found

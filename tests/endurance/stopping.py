@@ -12,8 +12,8 @@ from tests.endurance.accounts import Accounts, compare
 from tests.endurance.chaos import Trouble
 from tests.endurance.database import PostgreSQL, wait_until
 from tests.endurance.ledger import Ledger
-from tests.endurance.running import scraped, service
-from tests.endurance.traffic import Traffic
+from tests.endurance.running import service, settled
+from tests.endurance.traffic import AFTERWARDS, Traffic
 
 STOP_WITHIN = 10.0
 """Seconds that a stop may take with the database away: less than the 30 that orchestrators give by default."""
@@ -71,7 +71,7 @@ def stopping(folder: Path, database: PostgreSQL, requests: int = 500, workers: i
                 began = time.monotonic()
                 process.stop()
                 seconds = time.monotonic() - began
-        _forget_unheard(own, process.stdout)
+        own.forget_unheard(process.stdout)
         ledger.entries |= own.entries
         left = len(compare(ledger, database.rows()).missing)
         stops.append(Stop(name, seconds, process.process.returncode, left, size(journal)))
@@ -79,10 +79,11 @@ def stopping(folder: Path, database: PostgreSQL, requests: int = 500, workers: i
         own = Ledger()
         asyncio.run(Traffic(process.port, own, requests, 1000, connections=4, seed=99).run())
         ledger.entries |= own.entries
+        time.sleep(AFTERWARDS)
+        figures = settled(process)
+        own.forget_unheard(process.stdout)
         asked = len(own.of("answered", "left"))
         wait_until(lambda: compare(ledger, database.rows()).complete, 30, 0.2)
-        wait_until(lambda: scraped(process)["pending"] == 0, 30)
-        figures = scraped(process)
         process.stop()
     result = Result(stops, figures, compare(ledger, database.rows()))
     for name in ("recorded_total", "written_total"):
@@ -92,13 +93,6 @@ def stopping(folder: Path, database: PostgreSQL, requests: int = 500, workers: i
         if figures.get(name):
             result.found.append(f"{name} is {figures[name]} when all is written")
     return result
-
-
-def _forget_unheard(ledger: Ledger, lines: str) -> None:
-    """A worker that has SIGTERM before it has read a request closes the connection; whoever left it cannot tell."""
-    for trace, entry in ledger.of("left").items():
-        if trace not in lines:
-            entry.fate = "cut"
 
 
 def size(journal: Path) -> int:

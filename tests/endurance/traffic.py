@@ -19,6 +19,9 @@ Seen = Callable[[Entry], None]
 _LEAVES_AFTER = 0.05
 """Seconds after which a client goes away from an answer that takes 0.3."""
 
+AFTERWARDS = 1.0
+"""Seconds after which the service, too, is through with requests that nobody waits for."""
+
 
 class Traffic:
     """Sends requests at a steady pace, over several connections, until so many are answered.
