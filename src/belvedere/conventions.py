@@ -157,6 +157,14 @@ DATABASE_SLOW_QUERIES: Final = MetricName(
 DATABASE_ACTIVE: Final = MetricName("database_connections_active", "gauge", "Connections that are taken from the pool.")
 DATABASE_IDLE: Final = MetricName("database_connections_idle", "gauge", "Open connections that wait in the pool.")
 
+REDIS_OPERATIONS: Final = MetricName(
+    "redis_operations_total", "counter", "Commands and pipelines sent to Redis, failed ones included.", ("operation",)
+)
+REDIS_DURATION: Final = MetricName(
+    "redis_operation_duration_seconds", "histogram", "Time from sending a command to its reply.", ("operation",)
+)
+REDIS_HITS: Final = MetricName("redis_cache_hits_total", "counter", "What was found in a cache.", ("cache",))
+REDIS_MISSES: Final = MetricName("redis_cache_misses_total", "counter", "What was not found in a cache.", ("cache",))
 HTTP_METRICS: Final = (
     HTTP_REQUESTS,
     HTTP_DURATION,
@@ -199,6 +207,8 @@ DATABASE_METRICS: Final = (
     DATABASE_IDLE,
 )
 
+REDIS_METRICS: Final = (REDIS_OPERATIONS, REDIS_DURATION, REDIS_HITS, REDIS_MISSES)
+
 SIZE_BUCKETS: Final = (100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
 """Bounds of the size histograms in bytes: 100 B to 10 MB by tens."""
 
@@ -217,6 +227,8 @@ OTHER_METHOD: Final = "_OTHER"
 """The `method` of a request whose method nobody knows (as in OpenTelemetry's HTTP conventions)."""
 OTHER: Final = "other"
 """The `table` of a statement that names none, or whose text alone is known."""
+OTHER_OPERATION: Final = "OTHER"
+"""The `operation` of a statement or command that nobody knows."""
 KNOWN_METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )

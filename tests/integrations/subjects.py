@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import redis
+import redis.asyncio
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -107,6 +111,55 @@ async def sqlalchemy_sync(request: pytest.FixtureRequest, relays: Relays) -> Sub
     )
 
 
+async def redis_async(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    relay, url = await _redis(request, relays)
+    client = redis.asyncio.Redis.from_url(url)
+
+    async def use() -> None:
+        await client.get("conformance")
+
+    return _of_redis(client, use, client.aclose, relay)
+
+
+async def redis_sync(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    relay, url = await _redis(request, relays)
+    client = redis.Redis.from_url(url, socket_timeout=2.0)
+
+    async def use() -> None:
+        await asyncio.to_thread(client.get, "conformance")
+
+    async def close() -> None:
+        client.close()
+
+    return _of_redis(client, use, close, relay)
+
+
+async def _redis(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, str]:
+    """Have a user with a password, and a relay."""
+    url = request.getfixturevalue("redis_url")
+    parts = urlsplit(url)
+    admin: Any
+    async with redis.asyncio.Redis.from_url(url) as admin:
+        await admin.execute_command("ACL", "SETUSER", "watched", "on", f">{SECRET}", "~*", "&*", "+@all")
+    relay = await relays(parts.hostname or "127.0.0.1", parts.port or 6379)
+    return relay, f"redis://watched:{SECRET}@127.0.0.1:{relay.port}/0"
+
+
+def _of_redis(client: Any, use: Any, close: Any, relay: Relay) -> Subject:
+    return Subject(
+        extra="belvedere[redis]",
+        module="redis",
+        absent="integrations.redis(None)",
+        part=lambda **options: integrations.redis(client, **options),
+        use=use,
+        close=close,
+        metrics=conventions.REDIS_METRICS,
+        hooks=lambda: {name: vars(client).get(name) for name in ("execute_command", "pipeline")},
+        relay=relay,
+        details={"connected_clients", "used_memory_human"},
+    )
+
+
 def _listeners(engine: Any) -> list[Any]:
     names = ("before_cursor_execute", "after_cursor_execute", "engine_disposed")
     pool = ("connect", "checkout", "checkin", "close", "detach")
@@ -117,4 +170,9 @@ def _listeners(engine: Any) -> list[Any]:
     ]
 
 
-SUBJECTS = {"sqlalchemy-async": sqlalchemy_async, "sqlalchemy-sync": sqlalchemy_sync}
+SUBJECTS = {
+    "sqlalchemy-async": sqlalchemy_async,
+    "sqlalchemy-sync": sqlalchemy_sync,
+    "redis-async": redis_async,
+    "redis-sync": redis_sync,
+}

@@ -7,9 +7,8 @@ from typing import Any, Final
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import CompoundSelect, Join, Select, TableClause
 
-from belvedere.conventions import OTHER
+from belvedere.conventions import OTHER, OTHER_OPERATION
 
-OTHER_OPERATION: Final = "OTHER"
 _WORDS: Final = frozenset(
     {
         "ALTER",

@@ -1,0 +1,139 @@
+"""Redis: a check, metrics and spans of what goes through a client of redis-py, and hits and misses of caches in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from belvedere.conventions import REDIS_HITS, REDIS_MISSES
+from belvedere.integrations.extras import require
+from belvedere.integrations.hooks import hook, unhook
+from belvedere.parts import Check, Host, Probe
+
+if TYPE_CHECKING:
+    import redis as library
+    import redis.asyncio as async_library
+
+Value = TypeVar("Value")
+
+
+def redis(
+    client: library.Redis | async_library.Redis,
+    *,
+    name: str = "redis",
+    critical: bool = True,
+    probes: Iterable[Probe] = ("ready", "detailed"),
+    timeout: float | None = None,
+) -> Redis:
+    """Return a part that watches a client of redis-py.
+
+        cached = integrations.redis(client)
+        belvedere.observe(app, cached)
+        sessions = cached.cache("sessions")
+
+        session = sessions(await client.get(key))   # a hit, or a miss where it is None
+
+    Args:
+        client: of `redis.asyncio` or sync; commands, pipelines and scripts that go through this object are seen.
+        name: of the check; two clients need two.
+        critical: whether the check's failure takes the instance out of traffic.
+        probes: where the check counts.
+        timeout: seconds until the check has failed; by default `health.timeout`.
+
+    Raises:
+        ImportError: redis is not installed.
+        TypeError: it is no client of one Redis.
+    """
+    require("redis", "redis", "belvedere[redis]")
+    return Redis(client, name, {"critical": critical, "probes": probes, "timeout": timeout})
+
+
+class Cache:
+    """Counts hits and misses of what an application keeps in Redis under one name; call it with what was found."""
+
+    def __init__(self) -> None:
+        self._hits: Any = None
+        self._misses: Any = None
+
+    def __call__(self, value: Value) -> Value:
+        """Count a miss if `value` is `None`, else a hit; return it."""
+        if value is None:
+            self.miss()
+        else:
+            self.hit()
+        return value
+
+    def hit(self) -> None:
+        """Count a hit."""
+        if self._hits is not None:
+            self._hits.inc()
+
+    def miss(self) -> None:
+        """Count a miss."""
+        if self._misses is not None:
+            self._misses.inc()
+
+    def count_in(self, hits: Any, misses: Any) -> None:
+        """Count there from now on; `None`: nowhere."""
+        self._hits, self._misses = hits, misses
+
+
+class Redis:
+    """What `redis` returns."""
+
+    def __init__(self, client: Any, name: str, options: dict[str, Any]) -> None:
+        from belvedere.integrations._redis_asking import asking
+
+        self.feature = name
+        self.client = client
+        message = f"{name[:1].upper()}{name[1:]} connection failed"
+        self._check = Check(name, asking(client), message=message, **options)
+        self._caches: dict[str, Cache] = {}
+        self._counters: tuple[Any, Any] | None = None
+
+    @property
+    def why(self) -> str:
+        """What the report says; nothing of the URL."""
+        return f"a {type(self.client).__module__.removesuffix('.client')} client"
+
+    def cache(self, name: str) -> Cache:
+        """Return what counts hits and misses under this name, which is a label: one for each kind of thing, not of key.
+
+        It counts while the part is installed.
+        """
+        if name not in self._caches:
+            self._caches[name] = Cache()
+            self._connect(name)
+        return self._caches[name]
+
+    def install(self, host: Host) -> None:
+        """Check, count and time from now on."""
+        from belvedere.integrations._redis_commands import Commands
+
+        if self._counters is not None:
+            raise ValueError("this part is installed already: make one for each application")
+        host.check(self._check)
+        hits, misses = REDIS_HITS, REDIS_MISSES
+        self._counters = (
+            host.metric("counter", hits.name, hits.help, hits.labels),
+            host.metric("counter", misses.name, misses.help, misses.labels),
+        )
+        for name in self._caches:
+            self._connect(name)
+        commands = Commands(self.client, host)
+        hook(self, self.client, "execute_command", commands.wrap)
+        hook(self, self.client, "pipeline", commands.wrap_pipeline)
+
+    def uninstall(self) -> None:
+        """Leave the client as it was."""
+        unhook(self, self.client, "execute_command")
+        unhook(self, self.client, "pipeline")
+        self._counters = None
+        for name in self._caches:
+            self._connect(name)
+
+    def _connect(self, name: str) -> None:
+        if self._counters is None:
+            self._caches[name].count_in(None, None)
+        else:
+            self._caches[name].count_in(*(counter.labels(name) for counter in self._counters))
