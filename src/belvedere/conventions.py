@@ -165,6 +165,13 @@ REDIS_DURATION: Final = MetricName(
 )
 REDIS_HITS: Final = MetricName("redis_cache_hits_total", "counter", "What was found in a cache.", ("cache",))
 REDIS_MISSES: Final = MetricName("redis_cache_misses_total", "counter", "What was not found in a cache.", ("cache",))
+HTTP_CLIENT_DURATION: Final = MetricName(
+    "http_client_request_duration_seconds",
+    "histogram",
+    "Time from sending a request to another service until the headers of its answer.",
+    ("host", "method", "status"),
+)
+
 HTTP_METRICS: Final = (
     HTTP_REQUESTS,
     HTTP_DURATION,
@@ -208,6 +215,8 @@ DATABASE_METRICS: Final = (
 )
 
 REDIS_METRICS: Final = (REDIS_OPERATIONS, REDIS_DURATION, REDIS_HITS, REDIS_MISSES)
+
+HTTP_CLIENT_METRICS: Final = (HTTP_CLIENT_DURATION,)
 
 SIZE_BUCKETS: Final = (100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
 """Bounds of the size histograms in bytes: 100 B to 10 MB by tens."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import redis
 import redis.asyncio
@@ -17,6 +18,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from belvedere import conventions, integrations
+from belvedere.integrations._httpx import SEND
 from tests.integrations.relay import Relay
 
 SECRET = "s3cr3t-w0rd"
@@ -134,6 +136,35 @@ async def redis_sync(request: pytest.FixtureRequest, relays: Relays) -> Subject:
     return _of_redis(client, use, close, relay)
 
 
+async def httpx_all(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    return _of_httpx(httpx.AsyncClient(transport=_ANSWERS), None, [httpx.Client, httpx.AsyncClient])
+
+
+async def httpx_one(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    client = httpx.AsyncClient(transport=_ANSWERS)
+    return _of_httpx(client, client, [client])
+
+
+_ANSWERS = httpx.MockTransport(lambda request: httpx.Response(200))
+
+
+def _of_httpx(client: httpx.AsyncClient, watched: httpx.AsyncClient | None, targets: list[Any]) -> Subject:
+    async def use() -> None:
+        await client.get(f"http://user:{SECRET}@api.example/", params={"token": SECRET})
+
+    return Subject(
+        extra="belvedere[httpx]",
+        module="httpx",
+        absent="integrations.httpx()",
+        part=lambda **options: integrations.httpx(client=watched, **options),
+        use=use,
+        close=client.aclose,
+        metrics=conventions.HTTP_CLIENT_METRICS,
+        hooks=lambda: [vars(target).get(SEND) for target in targets],
+        checked=False,
+    )
+
+
 async def _redis(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, str]:
     """Have a user with a password, and a relay."""
     url = request.getfixturevalue("redis_url")
@@ -175,4 +206,6 @@ SUBJECTS = {
     "sqlalchemy-sync": sqlalchemy_sync,
     "redis-async": redis_async,
     "redis-sync": redis_sync,
+    "httpx-all": httpx_all,
+    "httpx-one": httpx_one,
 }

@@ -4,7 +4,8 @@ One file and one verb for each library. A verb imports its library when it is ca
 extra where it is missing.
 """
 
+from belvedere.integrations._httpx import httpx
 from belvedere.integrations._redis import redis
 from belvedere.integrations._sqlalchemy import sqlalchemy
 
-__all__ = ["redis", "sqlalchemy"]
+__all__ = ["httpx", "redis", "sqlalchemy"]

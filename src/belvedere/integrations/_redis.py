@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import redis as library
     import redis.asyncio as async_library
 
+    from belvedere.integrations._redis_commands import Commands
+
 Value = TypeVar("Value")
 
 
@@ -90,6 +92,7 @@ class Redis:
         self._check = Check(name, asking(client), message=message, **options)
         self._caches: dict[str, Cache] = {}
         self._counters: tuple[Any, Any] | None = None
+        self._commands: Commands | None = None
 
     @property
     def why(self) -> str:
@@ -120,15 +123,17 @@ class Redis:
         )
         for name in self._caches:
             self._connect(name)
-        commands = Commands(self.client, host)
-        hook(self, self.client, "execute_command", commands.wrap)
-        hook(self, self.client, "pipeline", commands.wrap_pipeline)
+        self._commands = Commands(self.client, host)
+        hook(self, self.client, "execute_command", self._commands.wrap)
+        hook(self, self.client, "pipeline", self._commands.wrap_pipeline)
 
     def uninstall(self) -> None:
         """Leave the client as it was."""
         unhook(self, self.client, "execute_command")
         unhook(self, self.client, "pipeline")
-        self._counters = None
+        if self._commands is not None:
+            self._commands.active = False
+        self._counters = self._commands = None
         for name in self._caches:
             self._connect(name)
 

@@ -55,11 +55,15 @@ class Commands:
         attributes = {"db.system.name": "redis"} | {key: value for key, value in where.items() if value}
         self._spans = ClientSpans(host, _INSTRUMENTATION, attributes)
         self._clock = time.perf_counter
+        self.active = True
+        """Whether anything is done: a pipeline, or somebody else's wrapping, may outlive the part."""
 
     def wrap(self, execute: Any) -> Any:
         """Return what is called instead of `execute_command`."""
 
         async def execute_async(*args: Any, **options: Any) -> Any:
+            if not self.active:
+                return await execute(*args, **options)
             known, began, span = self._begin(self._look_up(args))
             error = None
             try:
@@ -71,6 +75,8 @@ class Commands:
                 self._end(known, began, span, error)
 
         def execute_here(*args: Any, **options: Any) -> Any:
+            if not self.active:
+                return execute(*args, **options)
             known, began, span = self._begin(self._look_up(args))
             error = None
             try:
@@ -102,6 +108,8 @@ class Commands:
         commands = self
 
         async def execute_async(pipe: Any, *args: Any, **options: Any) -> Any:
+            if not commands.active:
+                return await kind.execute(pipe, *args, **options)
             known, began, span = commands._begin(commands._of(PIPELINE))
             error = None
             try:
@@ -113,6 +121,8 @@ class Commands:
                 commands._end(known, began, span, error)
 
         def execute_here(pipe: Any, *args: Any, **options: Any) -> Any:
+            if not commands.active:
+                return kind.execute(pipe, *args, **options)
             known, began, span = commands._begin(commands._of(PIPELINE))
             error = None
             try:

@@ -33,12 +33,12 @@ class ClientSpans:
 
         return self.tracer.start_span(name, kind=SpanKind.CLIENT, attributes={**self._attributes, **attributes})
 
-    def end(self, span: Any, error: BaseException | None = None) -> None:
-        """End a span; of an error it tells the type, never the text, which may show values."""
+    def end(self, span: Any, error: BaseException | str | None = None) -> None:
+        """End a span; of an error it tells the type, or what it is called, never the text, which may show values."""
         if error is not None and span.is_recording():
             from opentelemetry.trace import StatusCode
 
-            span.set_attribute("error.type", type(error).__qualname__)
+            span.set_attribute("error.type", error if isinstance(error, str) else type(error).__qualname__)
             span.set_status(StatusCode.ERROR)
         span.end()
 

@@ -1,0 +1,163 @@
+"""Gives ids to requests of httpx, measures and traces them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from belvedere import context, failures
+from belvedere.conventions import DURATION_BUCKETS, HTTP_CLIENT_DURATION, KNOWN_METHODS, OTHER, OTHER_METHOD, OVERFLOW
+from belvedere.integrations.spans import ClientSpans
+from belvedere.parts import Host
+
+FEATURE = "httpx"
+HOSTS = 100
+"""Hosts that are told apart where none are named."""
+FAILED = "error"
+"""The `status` of a request that had no answer."""
+_INSTRUMENTATION = ("opentelemetry.instrumentation.httpx", "HTTPXClientInstrumentor")
+GIVEN = "belvedere.given"
+"""Where a request of httpx keeps which headers are ours, among its extensions."""
+_PROPAGATED = ("traceparent", "tracestate", "baggage")
+
+
+class Requests:
+    """Wraps what sends one request.
+
+    Args:
+        host: has metric, settings and provider.
+        hosts: where ids go, and that the metric tells apart; `None`: every host.
+    """
+
+    def __init__(self, host: Host, hosts: tuple[str, ...] | None) -> None:
+        metric = HTTP_CLIENT_DURATION
+        self._duration = host.metric("histogram", metric.name, metric.help, metric.labels, buckets=DURATION_BUCKETS)
+        self._header = host.settings.requests.header
+        self._hosts = hosts
+        self._seen: set[str] = set()
+        self._spans = ClientSpans(host, _INSTRUMENTATION, {})
+        self._clock = time.perf_counter
+        self.active = True
+        """Whether anything is done: somebody else's wrapping may keep ours in place after we have left."""
+
+    def wrap(self, send: Any) -> Any:
+        """Return what is called instead: of a client (`request`), or of its class (`client, request`)."""
+
+        @functools.wraps(send)
+        async def send_async(*args: Any) -> Any:
+            if not self.active:
+                return await send(*args)
+            began, span = self._begin(args[-1])
+            answer = error = None
+            try:
+                answer = await send(*args)
+            except BaseException as caught:
+                error = caught
+                raise
+            finally:
+                self._end(args[-1], began, span, answer, error)
+            return answer
+
+        @functools.wraps(send)
+        def send_here(*args: Any) -> Any:
+            if not self.active:
+                return send(*args)
+            began, span = self._begin(args[-1])
+            answer = error = None
+            try:
+                answer = send(*args)
+            except BaseException as caught:
+                error = caught
+                raise
+            finally:
+                self._end(args[-1], began, span, answer, error)
+            return answer
+
+        return send_async if inspect.iscoroutinefunction(send) else send_here
+
+    def _begin(self, request: Any) -> tuple[float, Any]:
+        span = None
+        try:
+            url = request.url
+            if self._spans.tracer is not None:
+                where = {"server.address": url.host, "server.port": url.port or _port(url.scheme)}
+                # Without what may be a secret: user, password, query.
+                full = f"{url.scheme}://{url.netloc.decode('ascii')}{url.path}"
+                method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
+                name = method if method != OTHER_METHOD else "HTTP"
+                span = self._spans.begin(name, {"http.request.method": method, "url.full": full, **where})
+            self._give(request, span)
+        except Exception as error:
+            failures.contain(FEATURE, error)
+        return self._clock(), span
+
+    def _end(self, request: Any, began: float, span: Any, answer: Any, error: BaseException | None) -> None:
+        try:
+            seconds = self._clock() - began
+            method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
+            status = FAILED if answer is None else str(answer.status_code)
+            self._duration.labels(self._label(request.url), method, status).observe(seconds)
+            if span is not None:
+                if answer is not None:
+                    span.set_attribute("http.response.status_code", answer.status_code)
+                self._spans.end(span, status if answer is not None and answer.status_code >= 400 else error)
+        except Exception as own:
+            failures.contain(FEATURE, own)
+
+    def _give(self, request: Any, span: Any) -> None:
+        """Add the request id and the trace context of the request that is being served, unless they are there."""
+        headers = request.headers
+        # A redirected request has the headers and the extensions of the one before, which may have gone elsewhere.
+        for name in request.extensions.pop(GIVEN, ()):
+            headers.pop(name, None)
+        if self._hosts is not None and not _listed(request.url, self._hosts):
+            return
+        request_id = context.request_id()
+        ids = {} if request_id is None else {self._header: request_id}
+        given = {name: value for name, value in {**ids, **_trace_context(span)}.items() if name not in headers}
+        headers.update(given)
+        request.extensions[GIVEN] = tuple(given)
+
+    def _label(self, url: Any) -> str:
+        host: str = url.host
+        if self._hosts is not None:
+            # Those below a domain are as many as there are: they are shown by what names them.
+            return next((name for name in self._hosts if _listed(url, (name,))), OTHER)
+        if host not in self._seen:
+            if len(self._seen) >= HOSTS:
+                return OVERFLOW
+            self._seen.add(host)
+        return host
+
+
+def _listed(url: Any, hosts: tuple[str, ...]) -> bool:
+    host = url.host
+    if host in hosts or f"{host}:{url.port or _port(url.scheme)}" in hosts:
+        return True
+    return any(pattern.startswith("*.") and host.endswith(pattern[1:]) for pattern in hosts)
+
+
+def _port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80
+
+
+def _trace_context(span: Any) -> Mapping[str, str]:
+    """Return header fields: of the span, of the current one, or those that came with the request that is served."""
+    if "opentelemetry" in sys.modules:
+        from opentelemetry import propagate, trace
+
+        within = None if span is None else trace.set_span_in_context(span)
+        if trace.get_current_span(within).get_span_context().is_valid:
+            carrier: dict[str, str] = {}
+            propagate.inject(carrier, within)
+            return carrier
+    request = context.current.get()
+    if request is None or request.parent_id is None:
+        return {}
+    # Nobody makes spans here: who asked and who is asked are told of each other.
+    came = request.headers
+    return {name: came[key].decode("latin-1") for name in _PROPAGATED if (key := name.encode()) in came}
