@@ -40,7 +40,9 @@ class Connections:
 
     def __init__(self, engine: AsyncEngine, seconds: float) -> None:
         self.dialect = engine.dialect
+        self._engine = engine
         self._seconds = seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
         # One connection for all of the process (SQLite in memory): its mode is the application's, and without it
         # the data are gone.
         self._shared = isinstance(engine.pool, StaticPool)
@@ -71,6 +73,7 @@ class Connections:
     ) -> Found:
         try:
             async with asyncio.timeout(self._seconds):
+                await self._join_loop()
                 return await self._connected(engine, work)
         except TimeoutError:
             raise Unavailable(f"no answer within {self._seconds:g} s") from None
@@ -79,6 +82,16 @@ class Connections:
             if events and (reason := refusal(error)) is not None:
                 raise Refused(reason) from None
             raise Unavailable(describe(error)) from None
+
+    async def _join_loop(self) -> None:
+        """Let go of connections that belong to a loop which is closed, as that of an `asyncio.run` before; those of
+        SQLite belong to none."""
+        loop, before = asyncio.get_running_loop(), self._loop
+        if loop is before:
+            return
+        self._loop = loop
+        if before is not None and before.is_closed() and self.dialect.name != "sqlite":
+            await self._engine.dispose(close=False)
 
     async def _connected(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Found]]) -> Found:
         connection = await self._whole(_connect(engine))

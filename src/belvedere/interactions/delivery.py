@@ -54,7 +54,6 @@ class Delivery:
         store: where they go.
         tally: where their fate is counted.
         log: called with level, event and fields, for what people should know.
-        on_loop: run when another event loop takes over.
         on_tick: run every second and after each write, when the figures are up to date.
         on_disk: whether the journal is to have files, and it is worth telling that it has none.
     """
@@ -66,7 +65,6 @@ class Delivery:
         tally: Tally,
         log: Callable[..., None],
         *,
-        on_loop: Callable[[], Any] = lambda: None,
         on_tick: Callable[[], None] = lambda: None,
         on_disk: bool = True,
     ) -> None:
@@ -74,7 +72,6 @@ class Delivery:
         self._store = store
         self._tally = tally
         self._log = log
-        self._on_loop = on_loop
         self._on_tick = on_tick
         self.settled = 0
         """Events that are no longer waiting, as they are delivered or refused."""
@@ -176,9 +173,6 @@ class Delivery:
         try:
             # A loop that is over before that, as that of a test's one request, never has a connection to leave behind.
             await event.wait()
-            moved = self._on_loop()
-            if asyncio.iscoroutine(moved):
-                await moved
             await self._tick(threads)
             # Beside what is delivered: a database that hangs keeps neither figures nor dead workers' events waiting.
             ticking = asyncio.create_task(self._ticks(threads), name="belvedere-interactions-figures")

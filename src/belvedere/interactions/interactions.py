@@ -99,7 +99,6 @@ class Interactions:
             self._store,
             self._tally,
             self._log,
-            on_loop=self._on_loop,
             on_tick=self._on_tick,
             on_disk=self._folder is not None,
         )
@@ -109,7 +108,6 @@ class Interactions:
         self._installed = 0
         self._running = 0
         self._opened = False
-        self._connected = False
         self._logger: Any = None
         self._by_hand = self._recorder(Redactor(), NoFigures())
         share(self, self._folder, self._place)
@@ -345,12 +343,6 @@ class Interactions:
         kept = self._journal.append(event)
         self._delivery.wake()
         return kept
-
-    async def _on_loop(self) -> None:
-        """Let go of connections that belong to a loop which is closed; SQLite's belong to none."""
-        if self._connected and self._engine.dialect.name != "sqlite":
-            await self._engine.dispose(close=False)
-        self._connected = True
 
     def _on_tick(self) -> None:
         self._refresh()

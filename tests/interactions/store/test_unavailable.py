@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import sqlite3
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
@@ -17,6 +19,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from belvedere import Interactions
 from belvedere.interactions.store import Store
 from belvedere.interactions.verdicts import Unavailable
 from tests.interactions.store.events import payload
@@ -301,3 +304,37 @@ async def test_halves_that_were_written_are_counted(engine: AsyncEngine, monkeyp
     assert raised.value.rows == 1
     monkeypatch.undo()
     assert (await store.write([first, b"{", last])).rows == 1
+
+
+def test_one_loop_after_another(postgres_url: str) -> None:
+    """Connections of a loop that is over are none for the next one, whatever is asked for there."""
+    engine = create_async_engine(postgres_url)
+    store = Store(engine, "one_loop_after_another")
+
+    async def drop() -> None:
+        await store.query()
+        async with engine.begin() as connection:
+            await connection.run_sync(store.table.drop)
+        await engine.dispose()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # a loop that is closed closes no connection
+        asyncio.run(store.create())
+        assert asyncio.run(store.write([payload()])).rows == 1
+        assert len(asyncio.run(store.query()).items) == 1
+        assert asyncio.run(store.summary())[0].count == 1
+        asyncio.run(drop())
+        gc.collect()
+
+
+async def test_a_loop_that_goes_on_keeps_its_connections(postgres: AsyncEngine) -> None:
+    """A delivery that ends and begins again on the same loop takes nothing from the pool, which is everybody's."""
+    interactions = Interactions(postgres, journal=None)
+    await interactions.create_table()
+    pool = postgres.pool
+    for _ in range(2):
+        await interactions.log("seen")
+        assert await interactions.flush()
+        await interactions._stop()
+    assert postgres.pool is pool
+    assert len((await interactions.query()).items) == 2
