@@ -68,22 +68,7 @@ class Connections:
         """Do `work` in one transaction; arguments and errors are those of `single`."""
         return await self._do(self._transactional, work, events=events)
 
-    async def _do(
-        self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Found]], *, events: bool
-    ) -> Found:
-        try:
-            async with asyncio.timeout(self._seconds):
-                await self._join_loop()
-                return await self._connected(engine, work)
-        except TimeoutError:
-            raise Unavailable(f"no answer within {self._seconds:g} s") from None
-        except Exception as error:
-            # Without its cause, whose text shows statements and values.
-            if events and (reason := refusal(error)) is not None:
-                raise Refused(reason) from None
-            raise Unavailable(describe(error)) from None
-
-    async def _join_loop(self) -> None:
+    async def join_loop(self) -> None:
         """Let go of connections that belong to a loop which is closed, as that of an `asyncio.run` before; those of
         SQLite belong to none."""
         loop, before = asyncio.get_running_loop(), self._loop
@@ -92,6 +77,21 @@ class Connections:
         self._loop = loop
         if before is not None and before.is_closed() and self.dialect.name != "sqlite":
             await self._engine.dispose(close=False)
+
+    async def _do(
+        self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Found]], *, events: bool
+    ) -> Found:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self.join_loop()
+                return await self._connected(engine, work)
+        except TimeoutError:
+            raise Unavailable(f"no answer within {self._seconds:g} s") from None
+        except Exception as error:
+            # Without its cause, whose text shows statements and values.
+            if events and (reason := refusal(error)) is not None:
+                raise Refused(reason) from None
+            raise Unavailable(describe(error)) from None
 
     async def _connected(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Found]]) -> Found:
         connection = await self._whole(_connect(engine))

@@ -317,6 +317,7 @@ class Interactions:
     async def _start(self) -> None:
         self._running += 1
         self._open()
+        await self._store.begin()
         self._delivery.wake()
 
     async def _stop(self) -> None:

@@ -65,6 +65,10 @@ class Store:
         self._insert: Executable | None = insert.statement(self.table, engine.dialect, subject)
         self._looked = engine.dialect.name != "sqlite"
 
+    async def begin(self) -> None:
+        """Begin on this event loop: whoever shares the engine is not given connections of one that is closed."""
+        await self._connections.join_loop()
+
     async def create(self) -> None:
         """Make the table and its indexes; leave it as it is where it is there.
 

@@ -311,6 +311,11 @@ def test_one_loop_after_another(postgres_url: str) -> None:
     engine = create_async_engine(postgres_url)
     store = Store(engine, "one_loop_after_another")
 
+    async def serve() -> None:
+        await store.begin()
+        async with engine.connect() as connection:  # the application's own
+            assert await connection.scalar(text("SELECT 1")) == 1
+
     async def drop() -> None:
         await store.query()
         async with engine.begin() as connection:
@@ -323,6 +328,7 @@ def test_one_loop_after_another(postgres_url: str) -> None:
         assert asyncio.run(store.write([payload()])).rows == 1
         assert len(asyncio.run(store.query()).items) == 1
         assert asyncio.run(store.summary())[0].count == 1
+        asyncio.run(serve())
         asyncio.run(drop())
         gc.collect()
 
