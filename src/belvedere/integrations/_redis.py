@@ -115,17 +115,19 @@ class Redis:
 
         if self._counters is not None:
             raise ValueError("this part is installed already: make one for each application")
-        host.check(self._check)
         hits, misses = REDIS_HITS, REDIS_MISSES
-        self._counters = (
+        counters = (
             host.metric("counter", hits.name, hits.help, hits.labels),
             host.metric("counter", misses.name, misses.help, misses.labels),
         )
+        commands = Commands(self.client, host)
+        # What may be refused comes first: then there is nothing to take back.
+        host.check(self._check)
+        self._counters, self._commands = counters, commands
         for name in self._caches:
             self._connect(name)
-        self._commands = Commands(self.client, host)
-        hook(self, self.client, "execute_command", self._commands.wrap)
-        hook(self, self.client, "pipeline", self._commands.wrap_pipeline)
+        hook(self, self.client, "execute_command", commands.wrap)
+        hook(self, self.client, "pipeline", commands.wrap_pipeline)
 
     def uninstall(self) -> None:
         """Leave the client as it was."""

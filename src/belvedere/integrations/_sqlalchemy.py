@@ -108,12 +108,14 @@ class SQLAlchemy:
 
         if self._queries is not None:
             raise ValueError("this part is installed already: make one for each application")
+        pool = pools.Pool(self.engine, host)
+        queries = Queries(self.engine, host, self.feature, slow=self._slow, comment=self._comment)
+        # What may be refused comes first: then there is nothing to take back.
         for check in self._checks:
             host.check(check)
-        self._pool = pools.Pool(self.engine, host)
-        self._queries = Queries(self.engine, host, self.feature, slow=self._slow, comment=self._comment)
-        self._pool.listen()
-        self._queries.listen()
+        pool.listen()
+        queries.listen()
+        self._pool, self._queries = pool, queries
         host.on_start(self._asking.open)
         host.on_stop(self._asking.close)
 
