@@ -115,7 +115,7 @@ def store_info(store: Redis, name: str) -> str:
     import redis as client
 
     with client.Redis.from_url(store.url) as connection:
-        return str(connection.info("stats")[name])
+        return str(connection.info()[name])
 
 
 async def test_no_secret_is_in_redis(store: Redis) -> None:
@@ -294,6 +294,17 @@ async def test_its_check_is_a_health_check(store: Redis) -> None:
         failing = await ask(app, path="/readyz")
         assert (failing.status, failing.json()["checks"]) == (503, {"redis": "failed"})
         await limiter.close()
+
+
+async def test_its_check_asks_over_the_connection_of_the_limits(store: Redis) -> None:
+    """There is no other one, which nobody would close when the application stops."""
+    limiter = RateLimiter(store.url)
+    app = limited(limiter)
+    with observed(app, limiter, limiter.check(timeout=5.0), health={"cache": 0, "interval": 0}):
+        async with running(app):
+            assert (await ask(app, path="/readyz")).status == 200
+            assert store_info(store, "connected_clients") == "2"  # that of the question itself is one
+        await until(lambda: store_info(store, "connected_clients") == "1")
 
 
 async def test_a_redis_that_goes_again_soon_has_to_answer_more_often(store: Redis) -> None:

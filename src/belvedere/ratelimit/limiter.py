@@ -116,10 +116,15 @@ class RateLimiter:
         Raises:
             ValueError: there is no shared store.
         """
-        shared = self.shared
-        if shared is None:
+        if self.shared is None:
             raise ValueError("this limiter counts in memory, which is always there: give it a URL, or no check")
-        return Check(name, shared.check, **options)
+
+        async def ask() -> None:
+            # Looked up when it is asked: being installed has made another one, with the service's name in its keys.
+            if self.shared is not None:
+                await self.shared.check()
+
+        return Check(name, ask, **options)
 
     async def close(self) -> None:
         """Close the connections of this event loop; the next request opens new ones."""
