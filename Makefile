@@ -19,8 +19,9 @@ test: .venv .venv-oldest ## Run the suite on the newest FastAPI, with coverage, 
 	@.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report --include='src/*'
 	.venv/bin/coverage report --include='examples/*' --fail-under=85
-	# Real servers once: `make matrix` starts them on every version
-	.venv-oldest/bin/python -m pytest -n auto --ignore=tests/processes --ignore=tests/soak
+	# Real servers, and what knows nothing of FastAPI, once: `make matrix` runs all of it on every version
+	.venv-oldest/bin/python -m pytest -n auto --ignore=tests/processes --ignore=tests/soak --ignore=tests/examples/property \
+		--ignore=tests/examples/security --ignore=tests/interactions/store --ignore=tests/interactions/journal
 
 matrix: .venv-matrix ## Run the suite on every supported Python and FastAPI, or on some: PYTHON=3.13 FASTAPI=0.128,newest
 	@.venv-matrix/bin/nox --$(if $(filter 1,$(REQUIRE_INTERPRETERS)),,no-)error-on-missing-interpreters

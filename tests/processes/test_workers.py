@@ -192,7 +192,8 @@ def test_recycled_workers_lose_nothing(tmp_path: Path) -> None:
         ("gunicorn", ("--preload",), True, signal.SIGINT),
         ("granian", ("--respawn-failed-workers",), True, signal.SIGTERM),
         ("hypercorn", (), False, signal.SIGTERM),
-        ("uvicorn", ("--lifespan", "off"), True, signal.SIGTERM),
+        # Its supervisor is slow to replace who was killed: a connection waits for the other one meanwhile.
+        ("uvicorn", ("--lifespan", "off", "--timeout-keep-alive", "120"), True, signal.SIGTERM),
     ],
 )
 def test_under_each_server(

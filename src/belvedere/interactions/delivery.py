@@ -20,8 +20,9 @@ from belvedere.interactions.verdicts import Unavailable
 
 T = TypeVar("T")
 
-GATHER: Final = 0.1
-"""Seconds between the first event that waits and the write that takes it with all others."""
+GATHER: Final = 0.5
+"""Seconds between the first event that waits and the write that takes it with all others: a write costs as much as
+some hundred rows of it (`benchmarks/README.md`), so two a second are as many as a service should pay for."""
 BATCH: Final = 500
 """Events of one write while few wait."""
 BACKLOG: Final = 2000
