@@ -252,6 +252,9 @@ RATELIMIT_POLICY_FIELD: Final = b"ratelimit-policy"
 ACCESS_LOGGER: Final = "belvedere.access"
 OWN_LOGGER: Final = "belvedere"
 
+OWN_STATEMENT: Final = "belvedere_own"
+"""The execution option of Belvedere's own SQL statements, for whoever measures or traces an engine."""
+
 
 class Event:
     """The events that Belvedere logs."""

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from belvedere import Interactions
-from belvedere.interactions import delivery
+from belvedere.interactions.delivery import Delivery
+from belvedere.interactions.journal import forks
 from tests.process import fresh_process
 
 
@@ -25,8 +26,9 @@ def _own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
 
 async def stopped() -> None:
     """Let no delivery be in the middle of a write: its connection would outlive the engine, or the loop."""
-    for running in list(delivery._all):
-        await running.stop()
+    for one in list(forks._all):
+        if isinstance(one, Delivery):
+            await one.stop()
 
 
 @pytest.fixture

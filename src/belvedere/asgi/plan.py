@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from belvedere.asgi.client import Network
@@ -107,6 +107,15 @@ class Plan:
         self.own_names = frozenset(
             own | {self.spelled} | {name.title() for name in own} | {name.upper() for name in own}
         )
+
+
+def exact_and_beginnings(paths: Iterable[str]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the paths that are meant as they are, and the beginnings of those that end in `*`."""
+    paths = tuple(paths)
+    return (
+        frozenset(path for path in paths if not path.endswith("*")),
+        tuple(path[:-1] for path in paths if path.endswith("*")),
+    )
 
 
 def idle(begin: Callable[..., None]) -> Callable[..., None]:

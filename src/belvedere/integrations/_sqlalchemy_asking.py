@@ -10,7 +10,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from belvedere.interactions.connection import OWN, Connections
+from belvedere.conventions import OWN_STATEMENT
+from belvedere.interactions.connection import Connections
 from belvedere.interactions.verdicts import Unavailable, describe
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Asking:
         elif not isinstance(engine, Engine):
             raise TypeError(f"integrations.sqlalchemy: {type(engine).__name__} is no engine of SQLAlchemy")
         self.engine: Any = engine
-        self._own = engine.execution_options(**{OWN: True})
+        self._own = engine.execution_options(**{OWN_STATEMENT: True})
         self._statement: Any = ping
         if ping is None:
             self._statement = select(1)

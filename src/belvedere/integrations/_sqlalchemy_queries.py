@@ -20,11 +20,11 @@ from belvedere.conventions import (
     OPERATION_BUCKETS,
     OTHER,
     OWN_LOGGER,
+    OWN_STATEMENT,
     IntegrationEvent,
 )
 from belvedere.integrations._sqlalchemy_statements import of_compiled, of_text
 from belvedere.integrations.spans import ClientSpans
-from belvedere.interactions.connection import OWN
 from belvedere.parts import Host
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Queries:
         event.remove(self._engine, "handle_error", self._failed)
 
     def _before(self, _c: Any, _cursor: Any, statement: str, parameters: Any, running: Any, _many: bool) -> Any:
-        if running is None or OWN in running.execution_options:
+        if running is None or OWN_STATEMENT in running.execution_options:
             return statement, parameters
         try:
             span = None if self._spans.tracer is None else self._begun(running, statement)

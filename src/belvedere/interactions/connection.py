@@ -10,12 +10,10 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
 
+from belvedere.conventions import OWN_STATEMENT
 from belvedere.interactions.verdicts import Unavailable, describe, refusal
 
 Found = TypeVar("Found")
-
-OWN: Final = "belvedere_own"
-"""The execution option of statements that are Belvedere's own, for whoever measures or traces an engine."""
 
 GRACE: Final = 1.0
 """Seconds that connecting or closing may go on when nobody wants the connection any more."""
@@ -46,10 +44,10 @@ class Connections:
         # One connection for all of the process (SQLite in memory): its mode is the application's, and without it
         # the data are gone.
         self._shared = isinstance(engine.pool, StaticPool)
-        self._transactional = engine.execution_options(**{OWN: True})
+        self._transactional = engine.execution_options(**{OWN_STATEMENT: True})
         self._single = self._transactional
         if not self._shared:
-            self._single = engine.execution_options(**{OWN: True}, isolation_level="AUTOCOMMIT")
+            self._single = engine.execution_options(**{OWN_STATEMENT: True}, isolation_level="AUTOCOMMIT")
 
     async def single(self, work: Callable[[AsyncConnection], Awaitable[Found]], *, events: bool = False) -> Found:
         """Do `work`, whose statements are transactions by themselves.

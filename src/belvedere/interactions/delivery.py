@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +13,7 @@ from weakref import WeakSet
 from belvedere import failures
 from belvedere.conventions import InteractionEvent
 from belvedere.interactions.figures import Tally, losses
-from belvedere.interactions.journal import Batch, Journal
+from belvedere.interactions.journal import Batch, Journal, forks
 from belvedere.interactions.store import Written
 from belvedere.interactions.verdicts import Unavailable
 
@@ -85,7 +84,7 @@ class Delivery:
         self._due = False
         self._leaving: WeakSet[asyncio.Task[None]] = WeakSet()
         self._forget()
-        _all.add(self)
+        forks.follow(self)
 
     @property
     def running(self) -> bool:
@@ -149,6 +148,10 @@ class Delivery:
         tally.pending = journal.pending
         tally.bytes = journal.bytes
         tally.oldest = journal.oldest or 0.0
+
+    def forked(self) -> None:
+        """In a forked child: the tasks and loops are the parent's."""
+        self._forget()
 
     def _forget(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -305,16 +308,3 @@ class Delivery:
 def _back(future: Future[Batch | None]) -> None:
     if not future.cancelled() and future.exception() is None and (batch := future.result()) is not None:
         batch.back()
-
-
-_all: WeakSet[Delivery] = WeakSet()
-
-
-def _in_child() -> None:
-    """In a forked child: the tasks and loops are the parent's."""
-    for delivery in list(_all):
-        delivery._forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)

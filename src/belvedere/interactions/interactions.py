@@ -279,8 +279,7 @@ class Interactions:
 
     def install(self, host: Host) -> None:
         logs = host.settings.logs
-        redactor = Redactor(logs.redact, logs.allow) if logs else Redactor()
-        recorder = self._recorder(redactor, Figures(host, self._tally))
+        recorder = self._recorder(Redactor.after(host.settings), Figures(host, self._tally))
         self._recorders.append(recorder)
         self._installed += 1
         if self._logger is None and logs is not None:

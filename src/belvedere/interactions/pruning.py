@@ -13,9 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from belvedere import failures
+from belvedere import failures, locking
 from belvedere.conventions import InteractionEvent
-from belvedere.interactions.journal import locking
 from belvedere.interactions.store import Store
 from belvedere.interactions.verdicts import Unavailable
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from belvedere.conventions import REDACTED
 from belvedere.redaction.keys import LONGEST, is_sensitive, words
 from belvedere.redaction.shapes import without_shapes
+from belvedere.settings import Settings
 
 __all__ = ["Redactor", "Verdict"]
 
@@ -35,6 +36,12 @@ class Redactor:
         self._whole = frozenset("".join(words(key)) for key in redact)
         self._allow = frozenset("".join(words(key)) for key in allow)
         self._verdicts: dict[str, Verdict] = {}
+
+    @classmethod
+    def after(cls, settings: Settings) -> Redactor:
+        """Return what redacts after the settings of an application's logs; without logs, after none."""
+        logs = settings.logs
+        return cls(logs.redact, logs.allow) if logs else cls()
 
     def verdict(self, key: str) -> Verdict:
         """Return whether the key's name alone settles it: `redact`, `allow`, or `look` at the value."""

@@ -9,6 +9,7 @@ from typing import Any
 from opentelemetry.sdk.trace import Tracer
 
 from belvedere.asgi import Plan
+from belvedere.asgi.plan import exact_and_beginnings
 from belvedere.redaction import Redactor
 from belvedere.settings import Settings, TracingSettings
 from belvedere.tracing import provider as providers
@@ -58,13 +59,14 @@ def set_up(settings: Settings, plan: Plan, redactor: Redactor, tracer: Callable[
     client = settings.logs.client if settings.logs else "full"
     own = tracer(provider)
     kind = Spans if isinstance(own, Tracer) else PlainSpans
+    excluded, prefixes = exact_and_beginnings(tracing.exclude)
     spans = kind(
         plan,
         own,
         Describer(redactor, client, settings.requests.trusted_proxies),
         redactor.text,
-        excluded=frozenset(path for path in tracing.exclude if not path.endswith("*")),
-        prefixes=tuple(path[:-1] for path in tracing.exclude if path.endswith("*")),
+        excluded=excluded,
+        prefixes=prefixes,
         operations=Operations.find(own) if tracing.operations else None,
     )
     plan.exchanges = TracedHttpExchange, TracedClosingExchange, TracedWebSocketExchange

@@ -7,11 +7,11 @@ import atexit
 import os
 from collections import Counter
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from belvedere.asgi import Plan
 from belvedere.redaction import Redactor
+from belvedere.release import own_version
 from belvedere.settings import Settings, TracingSettings
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class Tracing:
         self._plan = plan
         self._queue: Queue | None = None
         self._undo: list[Callable[[], None]] = []
-        logs = settings.logs
-        self.redactor = Redactor(logs.redact, logs.allow) if logs else Redactor()
+        self.redactor = Redactor.after(settings)
         self.on, self.why = self._wanted()
         if self.on:
             self._install(settings.tracing or TracingSettings())
@@ -127,11 +126,4 @@ class Tracing:
 
 
 def _tracer(provider: Any) -> Any:
-    return provider.get_tracer("belvedere", _own_version(), _SCHEMA)
-
-
-def _own_version() -> str:
-    try:
-        return version("belvedere")
-    except PackageNotFoundError:
-        return "unknown"
+    return provider.get_tracer("belvedere", own_version(), _SCHEMA)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prometheus_client.registry import REGISTRY, CollectorRegistry
@@ -21,6 +20,7 @@ from belvedere.logs import Logs, get_logger, mark_reported
 from belvedere.metrics import Metrics
 from belvedere.parts import Part
 from belvedere.problems import Problems
+from belvedere.release import own_version
 from belvedere.settings import Settings
 from belvedere.tracing import Otlp, Tracing
 from belvedere.wiring.catalogue import catalogue
@@ -226,7 +226,7 @@ class Observability:
         self._plan.served = {path: app for path, app in self._served.items() if path not in self._yielded}
         if self._metrics is not None:
             on = [name for name, row in report.items() if row["state"] == "on"]
-            self._metrics.own.tell(_own_version(), on)
+            self._metrics.own.tell(own_version(), on)
             self._open_port_without_lifespan()
 
     async def _flush_exports(self) -> None:
@@ -328,11 +328,3 @@ def observe(
             observability.remove()
         raise
     return observability
-
-
-def _own_version() -> str:
-    try:
-        return version("belvedere")
-    except PackageNotFoundError:
-        # Run from a checkout that nobody installed.
-        return "unknown"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from belvedere.asgi import Binder, Plan
+from belvedere.asgi.plan import exact_and_beginnings
 from belvedere.headers import response_headers
 from belvedere.settings import Settings
 
@@ -28,5 +29,4 @@ def plan_requests(plan: Plan, settings: Settings, served: Iterable[str]) -> None
         plan.binder = binder.begin
         plan.on_route = binder.from_path if binder.reads_path else None
     exclude = served if requests.exclude is None else requests.exclude
-    plan.excluded = frozenset(path for path in exclude if not path.endswith("*"))
-    plan.excluded_prefixes = tuple(path[:-1] for path in exclude if path.endswith("*"))
+    plan.excluded, plan.excluded_prefixes = exact_and_beginnings(exclude)

@@ -11,19 +11,8 @@ from sqlalchemy import make_url
 
 from scholarships.config import SQLITE_FILE, Config, ConfigError
 from scholarships.service import create_app
+from tests.examples.scholarships.identities import PRIVATE, PUBLIC, SECRET
 
-SECRET = "kT9vQ2xW7mZ4pL8sR1nY6bD3fH5jC0aE"
-PRIVATE = (
-    "-----BEGIN PRIVATE KEY-----\n"
-    "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
-    "-----END PRIVATE KEY-----\n"
-)
-PUBLIC = (
-    "-----BEGIN PUBLIC KEY-----\n"
-    "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n"
-    "-----END PUBLIC KEY-----\n"
-)
-"""The key pair that RFC 8032, section 7.1 publishes as its first test."""
 PRODUCTION = {
     "ENVIRONMENT": "prod",
     "DATABASE_URL": "postgresql://api:Xw4-uR9_kz@db.internal/scholarships",

@@ -342,7 +342,7 @@ def _without_descriptors(journal: Journal) -> list[bool]:
 
 def test_a_system_without_locks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On Windows there is memory alone."""
-    monkeypatch.setattr("belvedere.interactions.journal.locking.available", False)
+    monkeypatch.setattr("belvedere.locking.available", False)
     journal = Journal(folder)
     journal.open()
     assert journal.append(b"x")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from belvedere import failures
-from belvedere.interactions.journal import forks, frames, locking
+from belvedere import failures, locking
+from belvedere.interactions.journal import forks, frames
 from belvedere.interactions.journal.adoption import Adoption
 from belvedere.interactions.journal.batch import Batch, Payload
 from belvedere.interactions.journal.memory import Held, Memory

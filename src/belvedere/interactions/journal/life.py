@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 from belvedere.interactions.journal import forks
-from belvedere.interactions.journal.locking import fcntl
+from belvedere.locking import fcntl
 
 SUFFIX: Final = ".life"
 _CHECKPOINT: Final = Struct("<QQQI")

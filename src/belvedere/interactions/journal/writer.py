@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from belvedere import locking
 from belvedere.interactions.journal import folder as folders
-from belvedere.interactions.journal import locking
 from belvedere.interactions.journal.segment import Segment
 from belvedere.interactions.journal.trail import Trail
 

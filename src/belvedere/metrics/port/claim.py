@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from belvedere.asgi.server import one_of_several
-from belvedere.metrics.workers.locking import fcntl
+from belvedere.locking import fcntl
 
 _held: set[Path] = set()
 """What this process holds: another application of its own finds the port taken, not the claim."""

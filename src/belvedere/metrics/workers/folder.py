@@ -14,8 +14,8 @@ from pathlib import Path
 
 from belvedere import failures
 from belvedere.conventions import OVERFLOW
+from belvedere.locking import fcntl
 from belvedere.metrics.workers import records
-from belvedere.metrics.workers.locking import fcntl
 from belvedere.metrics.workers.records import FamilyKey
 from belvedere.metrics.workers.segment import Record
 from belvedere.metrics.workers.service import parent_of, private

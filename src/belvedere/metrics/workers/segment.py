@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from belvedere.metrics.workers.locking import fcntl
+from belvedere.locking import fcntl
 
 CHUNK: Final = 1 << 16
 """Bytes that a file grows by: 8,192 values; a multiple of every page size there is."""

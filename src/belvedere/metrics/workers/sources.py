@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from belvedere.metrics.workers.locking import fcntl
+from belvedere.locking import fcntl
 from belvedere.metrics.workers.segment import VALUE, Record, lines, parse
 
 Exemplars = list[tuple[int, dict[str, str], float, float]]

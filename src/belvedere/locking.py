@@ -4,7 +4,7 @@ from __future__ import annotations
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where nobody could tell the living from the dead
+except ImportError:  # not on Windows: there, the living cannot be told from the dead
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["available", "fcntl"]
