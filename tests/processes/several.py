@@ -12,7 +12,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.metrics.scraping import samples_of
-from tests.processes.launch import DEADLINE, Process, wait_for
+from tests.processes.launch import DEADLINE, Answer, Process, wait_for
 
 SHM = Path("/dev/shm")  # noqa: S108 - where the files of workers lie
 PLACE = SHM / f"belvedere-{os.geteuid()}"
@@ -121,11 +121,15 @@ class Connection:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
         self.pid = int(self.get("/pid"))
 
-    def get(self, path: str, **headers: str) -> str:
+    def ask(self, path: str, **headers: str) -> Answer:
         self._connection.request("GET", path, headers=headers)
         response = self._connection.getresponse()
-        text = response.read().decode()
-        assert response.status == 200, text
+        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+    def get(self, path: str, **headers: str) -> str:
+        answer = self.ask(path, **headers)
+        text = answer.body.decode()
+        assert answer.status == 200, text
         return text
 
     def samples(self, *names: str, path: str = "/metrics") -> dict[str, float]:
@@ -142,7 +146,7 @@ class Connection:
 
 @contextmanager
 def connected(process: Process, workers: int) -> Iterator[list[Connection]]:
-    """Have a connection to each of so many workers."""
+    """Have a connection to each of so many workers, by which all of them have answered `/pid`."""
     found: dict[int, Connection] = {}
     made: list[Connection] = []
 

@@ -78,11 +78,18 @@ def test_four_workers_on_one_pipe(tmp_path: Path) -> None:
     path = tmp_path / "levels.json"
     with service("--workers", "4", environment={"BELVEDERE_LOGS__LEVELS": str(path)}) as shop:
         until(lambda: sum(line["event"] == "application_started" for line in shop.lines()) == 4)
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda n: say(shop, lines=10, size=10_000 * (n % 10 + 1)), range(80)))
-        until(lambda: sum(line["event"] == "said" for line in shop.lines()) + sum(told(shop.lines())) >= 800)
-        workers = {line["pid"] for line in shop.lines() if line["event"] == "said"}
-        assert len(workers) > 1
+        asked = 0
+
+        def several_spoke() -> bool:
+            # On a busy machine one worker may be quick enough to take all of them.
+            nonlocal asked
+            asked += 80
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(lambda n: say(shop, lines=10, size=10_000 * (n % 10 + 1)), range(80)))
+            until(lambda: sum(line["event"] == "said" for line in shop.lines()) + sum(told(shop.lines())) >= 10 * asked)
+            return len({line["pid"] for line in shop.lines() if line["event"] == "said"}) > 1
+
+        until(several_spoke)
 
         began = change(path, {"level": "DEBUG", "quiet": {"whisper.standard": "info"}})
         changes = changed(shop, 4)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import or_skip
 from tests.processes.launch import Answer, Process, Server, launch, wait_for
+from tests.processes.several import Connection, connected
 from tests.ratelimit.store import Redis, redis
 
 SHOP = """
@@ -19,6 +20,11 @@ import belvedere
 
 app = FastAPI()
 everything = []
+
+@app.get("/pid")
+async def pid() -> int:
+    return os.getpid()
+
 for strategy in ("fixed", "moving", "sliding"):
     # More time than by default: of the machine of a test, other tests have most.
     limiter = belvedere.RateLimiter(os.environ["LIMITS_URL"], strategy=strategy, timeout=5.0)
@@ -45,6 +51,13 @@ def at_once(process: Process, path: str, count: int, headers: Mapping[str, str] 
         return list(pool.map(lambda _: process.get(path, headers), range(count)))
 
 
+def by_all(connections: list[Connection], path: str, times: int) -> list[Answer]:
+    """Ask so many times by each of the connections, by all of them at the same time."""
+    with ThreadPoolExecutor(len(connections)) as pool:
+        answers = pool.map(lambda connection: [connection.ask(path) for _ in range(times)], connections)
+        return [answer for of_one in answers for answer in of_one]
+
+
 def events(process: Process, event: str) -> int:
     return process.stdout.count(f'"event":"{event}"')
 
@@ -59,7 +72,8 @@ def test_four_workers_share_one_limit_exactly(server: Server, options: list[str]
     with launch(server, tmp_path, SHOP, *options, workers=4, environment=environment) as process:
         wait_for(lambda: events(process, "application_started") == 4, process)
         for strategy in STRATEGIES:
-            answers = at_once(process, f"/{strategy}", 80)
+            with connected(process, 4) as connections:
+                answers = by_all(connections, f"/{strategy}", 20)
             passed = [answer.json() for answer in answers if answer.status == 200]
             assert len(passed) == 25
             assert {answer.status for answer in answers} == {200, 429}

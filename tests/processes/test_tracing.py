@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.launch import Process, launch, wait_for
+from tests.processes.several import connected
 from tests.tracing.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.timeout(180)
@@ -29,6 +30,11 @@ tracer = trace.get_tracer("shop")
 belvedere.observe(app)
 with tracer.start_as_current_span("before the fork"):
     pass
+
+
+@app.get("/pid")
+async def pid() -> int:
+    return os.getpid()
 
 
 @app.get("/items/{item_id}")
@@ -52,10 +58,12 @@ def test_workers_of_a_preloaded_application(tmp_path: Path, collector: tuple[str
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc if protocol == "grpc" else receiver.http,
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "BELVEDERE_REQUESTS__EXCLUDE": '["/pid", "/healthz"]',
         "ENVIRONMENT": "local",
     }
     with launch("gunicorn", tmp_path, SHOP, "--preload", workers=2, environment=environment) as process:
-        pids = Counter(process.get("/items/1").json() for _ in range(REQUESTS))
+        with connected(process, 2) as connections:
+            pids = Counter(int(connections[number % 2].get("/items/1")) for number in range(REQUESTS))
         wait_for(lambda: len(receiver.spans) >= 2 * REQUESTS, process)
         assert process.stop() == 0
     assert len(pids) == 2
