@@ -213,3 +213,41 @@ async def test_a_hostile_path_is_a_row(engine: AsyncEngine) -> None:
     assert [len(found[3]["path"]), len(subjects[3])] == [2048, 255]
     assert subjects[4:] == ["[redacted]", "[redacted]", "plain"]
     assert [row["path"] for row in found[4:]] == ["/files/[redacted]", "/files/[redacted]", "/files/plain"]
+
+
+async def test_nobody_can_be_told_from_metadata(engine: AsyncEngine) -> None:
+    """Personal data go from queries, bodies, events by hand and paths; what was searched for stays."""
+    interactions = Interactions(engine)
+    await interactions.create_table()
+    app = FastAPI()
+
+    @app.post("/search/{who}", dependencies=[interactions.record("search", subject="who")])
+    async def search(body: dict[str, Any]) -> None:
+        interactions.add(**body)
+
+    student = {"last_name": "Lovelace", "address": {"street": "1 Main St", "city": "York"}, "level": "master"}
+    with observed(app, interactions):
+        await ask(
+            app,
+            "POST",
+            "/search/+442071838750",
+            query=b"first_name=Ada&phone=5551234&country=UK&q=engineering",
+            headers=[(b"content-type", b"application/json")],
+            body=orjson.dumps({"query": "grants, call +1 555 123 4567", "min_amount": 5000, "students": [student]}),
+        )
+        await interactions.log("imported", metadata={"date_of_birth": "1815-12-10", "rows": 3})
+        searched, imported = await rows(interactions)
+    await interactions.log("later", metadata={"username": "ada", "rows": 3})
+    (*_, later) = await rows(interactions)
+    assert searched["metadata"] == {
+        "first_name": "[redacted]",
+        "phone": "[redacted]",
+        "country": "UK",
+        "q": "engineering",
+        "query": "grants, call [redacted]",
+        "min_amount": 5000,
+        "students": [{"last_name": "[redacted]", "address": "[redacted]", "level": "master"}],
+    }
+    assert (searched["subject"], searched["path"]) == ("[redacted]", "/search/[redacted]")
+    assert imported["metadata"] == {"date_of_birth": "[redacted]", "rows": 3}
+    assert later["metadata"] == {"username": "[redacted]", "rows": 3}

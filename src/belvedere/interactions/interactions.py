@@ -109,7 +109,7 @@ class Interactions:
         self._running = 0
         self._opened = False
         self._logger: Any = None
-        self._by_hand = self._recorder(Redactor(), NoFigures())
+        self._by_hand = self._recorder(Redactor(personal=True), NoFigures())
         share(self, self._folder, self._place)
 
     # Marking and adding.
@@ -279,7 +279,7 @@ class Interactions:
 
     def install(self, host: Host) -> None:
         logs = host.settings.logs
-        recorder = self._recorder(Redactor.after(host.settings), Figures(host, self._tally))
+        recorder = self._recorder(Redactor.after(host.settings, personal=True), Figures(host, self._tally))
         self._recorders.append(recorder)
         self._installed += 1
         if self._logger is None and logs is not None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from belvedere.conventions import REDACTED
 from belvedere.redaction.keys import LONGEST, is_sensitive, words
+from belvedere.redaction.personal import is_personal, without_numbers
 from belvedere.redaction.shapes import without_shapes
 from belvedere.settings import Settings
 
@@ -29,19 +30,21 @@ class Redactor:
     Args:
         redact: further keys; each is also found as a part of a compound name (`tax_id` in `userTaxId`).
         allow: keys that are shown untouched, whatever they hold; as a whole name, `-`, `_` and case alike.
+        personal: whether what says who somebody is goes as well.
     """
 
-    def __init__(self, redact: Iterable[str] = (), allow: Iterable[str] = ()) -> None:
+    def __init__(self, redact: Iterable[str] = (), allow: Iterable[str] = (), *, personal: bool = False) -> None:
+        self._personal = personal
         self._redact = tuple(found for key in redact if (found := words(key)))
         self._whole = frozenset("".join(words(key)) for key in redact)
         self._allow = frozenset("".join(words(key)) for key in allow)
         self._verdicts: dict[str, Verdict] = {}
 
     @classmethod
-    def after(cls, settings: Settings) -> Redactor:
+    def after(cls, settings: Settings, *, personal: bool = False) -> Redactor:
         """Return what redacts after the settings of an application's logs; without logs, after none."""
         logs = settings.logs
-        return cls(logs.redact, logs.allow) if logs else cls()
+        return cls(logs.redact, logs.allow, personal=personal) if logs else cls(personal=personal)
 
     def verdict(self, key: str) -> Verdict:
         """Return whether the key's name alone settles it: `redact`, `allow`, or `look` at the value."""
@@ -68,7 +71,10 @@ class Redactor:
     def text(self, text: str) -> str:
         """Return `text` without what its shape gives away: tokens, credentials, addresses, card numbers."""
         # Most texts are the name of an event, in which nothing can hide.
-        return text if text.replace("_", "a").isalpha() else without_shapes(text, self._is_secret)
+        if text.replace("_", "a").isalpha():
+            return text
+        shown = without_shapes(text, self._is_secret)
+        return without_numbers(shown) if self._personal else shown
 
     def _is_secret(self, key: str) -> bool:
         return self.verdict(key) == "redact"
@@ -84,7 +90,7 @@ class Redactor:
             parts[start : start + len(own)] == own for own in self._redact for start in range(len(parts))
         ):
             return "redact"
-        return "redact" if is_sensitive(parts) else "look"
+        return "redact" if is_sensitive(parts) or (self._personal and is_personal(parts)) else "look"
 
     def _look(self, value: Any, seen: dict[int, Any], depth: int = 0) -> Any:
         """Redact inside `value`; each container once, however often it is met."""

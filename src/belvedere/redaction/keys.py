@@ -7,11 +7,12 @@ from itertools import pairwise
 from typing import Final
 
 
-def _names(text: str) -> frozenset[str]:
+def names(text: str) -> frozenset[str]:
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
-_WORDS: Final = _names(
+_WORDS: Final = names(
     """
     password passwords passwd passphrase passphrases passcode pwd secret secrets token authorization credential
     credentials cookie cookies apikey apikeys privatekey accesskey secretkey session sessionid sessid phpsessid
@@ -21,7 +22,7 @@ _WORDS: Final = _names(
 )
 """A key with one of these among its words is redacted."""
 
-_PAIRS: Final = _names(
+_PAIRS: Final = names(
     """
     api-key api-keys private-key private-keys access-key access-keys secret-key signing-key encryption-key master-key
     access-tokens refresh-tokens auth-tokens bearer-tokens api-tokens id-tokens session-ids credit-card credit-cards
@@ -31,13 +32,13 @@ _PAIRS: Final = _names(
 )
 """And so is a key with one of these pairs among its words."""
 
-_WHOLE: Final = _names("auth pass pin ip sid")
+_WHOLE: Final = names("auth pass pin ip sid")
 """These say too little as a part of a name, but enough as all of it."""
 
 _ENDS: Final = ("password", "passwd", "secret", "token", "apikey", "cookie", "privatekey", "accesskey", "secretkey")
 """Names are written without separators too: `accesstoken`."""
 
-_ABOUT: Final = _names(
+ABOUT: Final = names(
     """
     type types count counts counter length len size usage limit limits max min expiry expires expired expiration exp
     ttl age timeout duration valid validity verified required enabled disabled status state policy strength algorithm
@@ -49,7 +50,7 @@ _ABOUT: Final = _names(
 )
 """A last word that makes the rest a description: `token_type`, `password_changed`, `session_started_at`."""
 
-_QUESTIONS: Final = _names("is has have use uses needs requires allow allows no with without")
+QUESTIONS: Final = names("is has have use uses needs requires allow allows no with without")
 """A first word that makes it a yes or no: `has_password`."""
 
 _SPLIT: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
@@ -65,7 +66,7 @@ def words(key: str) -> tuple[str, ...]:
 
 def is_sensitive(key: tuple[str, ...]) -> bool:
     """Whether a key made of these words holds what must not be shown."""
-    if not key or key[-1] in _ABOUT or key[0] in _QUESTIONS:
+    if not key or key[-1] in ABOUT or key[0] in QUESTIONS:
         return False
     if len(key) == 1 and key[0] in _WHOLE:
         return True
