@@ -302,6 +302,7 @@ class InteractionEvent:
     UNAVAILABLE: Final = "interactions_unavailable"
     RECOVERED: Final = "interactions_recovered"
     REFUSED: Final = "interactions_refused"
+    DROPPED: Final = "interactions_dropped"
     JOURNAL_UNAVAILABLE: Final = "interactions_journal_unavailable"
     JOURNAL_RECOVERED: Final = "interactions_journal_recovered"
     PRUNED: Final = "interactions_pruned"

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -173,6 +174,43 @@ async def test_a_stop_delivers_what_waits(engine: AsyncEngine) -> None:
             async with engine.connect() as connection:
                 assert await connection.scalar(select(func.count()).select_from(interactions.table)) == number
             assert not interactions._delivery.running
+
+
+async def test_what_a_stop_loses_is_told(engine: AsyncEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a journal, what the database has not taken ends with the application: counted, and in its log, once."""
+    interactions = Interactions(engine, journal=None, memory=3, shutdown=0.1)
+    app = shop(interactions)
+    with observed(app, interactions):
+        async with running(app):
+            for number in range(4):
+                await ask(app, path=f"/items/{number}")
+            await until(lambda: interactions._tally.retried)
+        dropped = await samples(app, "belvedere_interactions_dropped_total")
+    assert {name.rpartition("reason=")[2]: value for name, value in dropped.items()} == {
+        '"closed"}': 3.0,
+        '"memory_full"}': 1.0,
+    }
+    told = [line for line in written(capsys) if line["event"] == InteractionEvent.DROPPED]
+    assert [line["level"] for line in told] == ["error"] * len(told)
+    assert sum((Counter(line["reasons"]) for line in told), Counter()) == {"closed": 3, "memory_full": 1}
+    assert sum(line["dropped"] for line in told) == 4
+
+
+async def test_a_flood_of_losses_is_told_once_a_minute(
+    engine: AsyncEngine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While more and more is dropped, one line says so, and the last one how it ended."""
+    monkeypatch.setattr(delivery, "TICK", 0.02)
+    interactions = Interactions(engine, journal=None, memory=1, shutdown=0.1)
+    app = shop(interactions)
+    with observed(app, interactions):
+        async with running(app):
+            for _ in range(20):
+                await ask(app, path="/items/1")
+                await asyncio.sleep(0.05)
+    told = [line for line in written(capsys) if line["event"] == InteractionEvent.DROPPED]
+    assert len(told) == 2
+    assert sum(line["dropped"] for line in told) == 20
 
 
 async def test_rows_come_by_themselves_without_a_lifespan(engine: AsyncEngine) -> None:

@@ -19,6 +19,7 @@ from belvedere.interactions import by_hand
 from belvedere.interactions.delivery import Delivery
 from belvedere.interactions.figures import Figures, NoFigures, Tally
 from belvedere.interactions.journal import Journal
+from belvedere.interactions.losses import Losses
 from belvedere.interactions.marker import Mark, Marks, dependency
 from belvedere.interactions.metadata import Sanitiser
 from belvedere.interactions.place import journal_folder, name, share
@@ -94,6 +95,7 @@ class Interactions:
         self._folder, self._why = journal_folder(engine.url, self.table, journal)
         self._journal = Journal(self._folder, fsync=fsync, limit_bytes=journal_bytes, memory=memory)
         self._tally = Tally()
+        self._losses = Losses(self._log)
         self._delivery = Delivery(
             self._journal,
             self._store,
@@ -294,14 +296,15 @@ class Interactions:
             return  # The application that it leaves has requests no longer; the others have.
         for recorder in self._recorders:
             recorder.active = False
-            recorder.figures.remove()
-        self._recorders.clear()
-        self._marks.restore()
-        self._logger = None
         self._running = 0
         self._delivery.abandon()
         self._pruning.abandon()
         self._close()
+        for recorder in self._recorders:
+            recorder.figures.remove()
+        self._recorders.clear()
+        self._marks.restore()
+        self._logger = None
 
     def _recorder(self, redactor: Redactor, figures: Figures) -> Recorder:
         return Recorder(
@@ -336,6 +339,8 @@ class Interactions:
         if self._opened:
             self._opened = False
             self._journal.close()
+            self._refresh()
+            self._losses.tell(self._tally.dropped, at_once=True)
 
     def _append(self, event: bytes) -> bool:
         if not self._opened:
@@ -346,6 +351,7 @@ class Interactions:
 
     def _on_tick(self) -> None:
         self._refresh()
+        self._losses.tell(self._tally.dropped)
         self._pruning.look()
 
     def _refresh(self) -> None:
