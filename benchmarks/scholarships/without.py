@@ -7,7 +7,6 @@ dependencies that interactions and limits put on routes are taken off the routes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from fastapi import Depends
@@ -46,24 +45,6 @@ def _ignored(*_arguments: Any, **_options: Any) -> _Ignored:
     return _Ignored()
 
 
-@contextmanager
-def _untimed() -> Iterator[None]:
-    yield
-
-
-class _NoMetric:
-    """In the place of a declared metric."""
-
-    def labels(self, *_values: Any, **_named: Any) -> _NoMetric:
-        return self
-
-    def time(self) -> Any:
-        return _untimed()
-
-    def __getattr__(self, _name: str) -> Callable[..., None]:
-        return lambda *_arguments, **_options: None
-
-
 def take_off_parts() -> None:
     """Have the service built without interactions and limits."""
     for name in ("Interactions", "RateLimiter"):
@@ -87,5 +68,3 @@ def take_off_everything() -> None:
     take_off_parts()
     belvedere.observe = _ignored  # type: ignore[assignment]
     belvedere.bind = _ignored  # type: ignore[assignment]
-    for name in ("histogram", "counter", "gauge"):
-        setattr(belvedere, name, lambda *_arguments, **_options: _NoMetric())

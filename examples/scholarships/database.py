@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -10,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
-from sqlalchemy import URL, event, select
+from sqlalchemy import URL, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 import belvedere
-from scholarships.models import Scholarship
 
 PATIENCE = 5.0
 """Seconds to wait for a connection, a lock or a free place in the pool."""
@@ -41,8 +39,6 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.engine = _engine(url)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        self._pinging = asyncio.Lock()
-        self._closed = False
 
     @property
     def dialect(self) -> str:
@@ -57,7 +53,6 @@ class Database:
         """
         try:
             async with self._sessions() as session:
-                await session.connection()  # the time of a query is not that of waiting for a connection
                 yield session
         except Exception as error:
             if not _is_away(error):
@@ -65,19 +60,9 @@ class Database:
             log.error("database_unavailable", reason=str(getattr(error, "orig", error)))
             raise DatabaseUnavailableError from error
 
-    async def ping(self) -> None:
-        """Raise unless the database answers and has been migrated."""
-        async with self._pinging:
-            if self._closed:
-                raise ConnectionError("closed")
-            async with self.engine.connect() as connection:
-                await connection.execute(select(Scholarship.id).limit(1))
-
     async def close(self) -> None:
-        """Close all connections; a ping under way ends before, as its connection would be forgotten and stay open."""
-        async with self._pinging:
-            self._closed = True
-            await self.engine.dispose()
+        """Close all connections."""
+        await self.engine.dispose()
 
 
 def _engine(url: URL) -> AsyncEngine:

@@ -1,4 +1,4 @@
-"""The queries, timed. Each method takes a connection for as long as its queries last."""
+"""The queries. Each method takes a connection for as long as its queries last."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from scholarships.database import Database
 from scholarships.filters import Filters, ListQuery, SearchBody, Sort
 from scholarships.fulltext import full_text, searched_words
 from scholarships.models import Scholarship
-from scholarships.queries import timed
 
 _ORDERS: dict[Sort, ColumnElement[Any]] = {
     Sort.DEADLINE: Scholarship.deadline.asc(),
@@ -45,8 +44,7 @@ class Scholarships:
     async def get(self, id: int) -> Scholarship | None:
         """Return one, or `None`."""
         async with self._database.session() as session:
-            with timed("SELECT", Scholarship):
-                return await session.get(Scholarship, id)
+            return await session.get(Scholarship, id)
 
     async def page(self, wanted: ListQuery) -> tuple[Sequence[Scholarship], int]:
         """Return a page of those that pass the filters, in order, and how many there are in all."""
@@ -70,9 +68,8 @@ class Scholarships:
         """Store a new one of this owner, and return it with its number."""
         scholarship = Scholarship(**values, owner=owner)
         async with self._database.session() as session:
-            with timed("INSERT", Scholarship):
-                session.add(scholarship)
-                await session.commit()
+            session.add(scholarship)
+            await session.commit()
         return scholarship
 
     async def change(self, id: int, values: Mapping[str, Any], *, owner: str | None) -> Scholarship | None:
@@ -83,18 +80,16 @@ class Scholarships:
         """
         statement = update(Scholarship).where(*_owned(id, owner)).values(**values).returning(Scholarship)
         async with self._database.session() as session:
-            with timed("UPDATE", Scholarship):
-                changed = (await session.execute(statement)).scalar_one_or_none()
-                await session.commit()
+            changed = (await session.execute(statement)).scalar_one_or_none()
+            await session.commit()
         return changed
 
     async def remove(self, id: int, *, owner: str | None) -> bool:
         """Delete one; tell whether there was one of this owner."""
         statement = delete(Scholarship).where(*_owned(id, owner)).returning(Scholarship.id)
         async with self._database.session() as session:
-            with timed("DELETE", Scholarship):
-                removed = (await session.execute(statement)).scalar_one_or_none()
-                await session.commit()
+            removed = (await session.execute(statement)).scalar_one_or_none()
+            await session.commit()
         return removed is not None
 
     async def _page(
@@ -103,10 +98,8 @@ class Scholarships:
         page = statement.order_by(*order, Scholarship.id).limit(wanted.limit).offset(wanted.offset)
         count = select(func.count()).select_from(statement.with_only_columns(Scholarship.id).subquery())
         async with self._database.session() as session:
-            with timed("SELECT", Scholarship):
-                rows = (await session.execute(page)).all()
-            with timed("SELECT", Scholarship):
-                total = (await session.execute(count)).scalar_one()
+            rows = (await session.execute(page)).all()
+            total = (await session.execute(count)).scalar_one()
         return rows, total
 
 

@@ -46,6 +46,7 @@ def create_app(config: Config | None = None) -> FastAPI:
             yield
         finally:
             passwords.close()
+            await telemetry.close()
             await database.close()
 
     app = FastAPI(title="Scholarship API", version=__version__, description=DESCRIPTION, lifespan=lifespan)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from redis.asyncio import Redis
+from sqlalchemy import select
 
 import belvedere
-from belvedere import Check, Interactions, RateLimiter
+from belvedere import Interactions, RateLimiter, integrations
 from scholarships.config import Config
 from scholarships.database import Database
+from scholarships.models import Scholarship
+
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 RATE_LIMIT_HEADERS = ("RateLimit", "RateLimit-Policy", "Retry-After")
 
@@ -22,7 +28,9 @@ class Telemetry:
         self._database = database
         self.interactions = Interactions(database.engine, subject="scholarship_id", subject_type=int)
         redis = config.rate_limit_redis_url
-        self._limiter = RateLimiter(None if redis is None else redis.get_secret_value())
+        url = None if redis is None else redis.get_secret_value()
+        self._limiter = RateLimiter(url)
+        self._redis: Redis | None = None if url is None else Redis.from_url(url)
 
     def recorded(self, event: str, *, subject: str | None = None) -> Any:
         """Return a dependency: each answer of the route becomes an interaction of this event.
@@ -43,15 +51,22 @@ class Telemetry:
 
     def observe(self, app: FastAPI) -> None:
         """Observe the application, once it is whole."""
+        # A database without tables answers, and is of no use yet.
+        ping = select(Scholarship.id).limit(1)
         parts: list[belvedere.Part] = [
-            Check("database", self._database.ping, timeout=1.0, message="Database connection failed"),
+            integrations.sqlalchemy(self._database.engine, migrations=MIGRATIONS, ping=ping, timeout=1.0),
             self._limiter,
             self.interactions,
         ]
-        if self._config.rate_limit_redis_url is not None:
-            # Without it each process counts for itself: better to have other instances serve.
-            parts.append(self._limiter.check("redis", timeout=1.0, message="Redis connection failed"))
+        if self._redis is not None:
+            # Where it cannot count, each process does so for itself: better to have other instances serve.
+            parts.append(integrations.redis(self._redis, ping=self._limiter.ping, timeout=1.0))
         belvedere.observe(app, *parts, settings=self._settings())
+
+    async def close(self) -> None:
+        """Close what the checks have opened."""
+        if self._redis is not None:
+            await self._redis.aclose()
 
     def _settings(self) -> belvedere.Settings:
         config = self._config

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from scholarships.auth.passwords import Passwords
 from scholarships.database import Database
 from scholarships.models import User
-from scholarships.queries import timed
 from scholarships.schemas import Role
 
 
@@ -35,20 +34,18 @@ class Users:
     async def get(self, username: str) -> StoredUser | None:
         """Return one, or `None`."""
         async with self._database.session() as session:
-            with timed("SELECT", User):
-                user = await session.get(User, username)
+            user = await session.get(User, username)
         return None if user is None else StoredUser(user.username, Role(user.role), user.password_hash)
 
     async def replace_hash(self, user: StoredUser, new_hash: str) -> None:
         """Store another hash of the same password, unless the password has been changed meanwhile."""
         async with self._database.session() as session:
-            with timed("UPDATE", User):
-                await session.execute(
-                    update(User)
-                    .where(User.username == user.username, User.password_hash == user.password_hash)
-                    .values(password_hash=new_hash)
-                )
-                await session.commit()
+            await session.execute(
+                update(User)
+                .where(User.username == user.username, User.password_hash == user.password_hash)
+                .values(password_hash=new_hash)
+            )
+            await session.commit()
 
 
 async def load_demo_users(connection: AsyncConnection, passwords: Passwords, password: str) -> int:

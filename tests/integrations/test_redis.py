@@ -108,6 +108,35 @@ async def test_a_user_who_may_not_ask(client: Any, redis_url: str, observe: Obse
     assert answer.json()["checks"]["redis"].keys() == {"status", "latency_ms"}
 
 
+async def test_what_is_asked_besides(client: Any, observe: Observe) -> None:
+    """`ping` is called after the question for details, and fails the check by raising or returning `False`."""
+    app = FastAPI()
+    said: list[Any] = [None, False, ConnectionError("read-only"), True]
+
+    async def ping() -> Any:
+        answer = said.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    observe(app, integrations.redis(client, ping=ping))
+    answers = [await ask(app, path="/detailed") for _ in range(4)]
+    assert [answer.status for answer in answers] == [200, 503, 503, 200]
+    for answer in (answers[0], answers[3]):
+        assert answer.json()["checks"]["redis"].keys() == {
+            "status", "latency_ms", "connected_clients", "used_memory_human",
+        }  # fmt: skip
+    assert "read-only" not in str([answer.json() for answer in answers])
+
+
+def test_what_is_asked_besides_in_a_thread(redis_url: str, observe: Observe) -> None:
+    """A sync client's `ping` is sync."""
+    with redis.Redis.from_url(redis_url) as client:
+        app = FastAPI()
+        observe(app, integrations.redis(client, ping=lambda: client.exists("no such key") == 1))
+        assert asyncio.run(ask(app, path="/detailed")).status == 503
+
+
 async def test_caches(client: Any, observe: Observe) -> None:
     """Hits and misses are counted under the cache's name, while the part is installed."""
     app = FastAPI()
@@ -182,3 +211,8 @@ async def test_spans(client: Any, observe: Observe, kept: Kept, monkeypatch: pyt
 def test_wrong_client() -> None:
     with pytest.raises(TypeError, match=r"integrations\.redis: str is no Redis of redis-py"):
         integrations.redis("redis://")  # type: ignore[arg-type]
+
+
+def test_wrong_ping(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client, pytest.raises(TypeError, match=r"ping is what the check calls"):
+        integrations.redis(client, ping="PING")  # type: ignore[arg-type]

@@ -289,7 +289,9 @@ def scripts(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_migrations(kind: str, engine: Engine, tmp_path: Path, observe: Observe) -> None:
+async def test_migrations(
+    kind: str, engine: Engine, tmp_path: Path, observe: Observe, caplog: pytest.LogCaptureFixture
+) -> None:
     """Started is who has the head of the scripts in the database; asked no more once it was there."""
     app = FastAPI()
     url = engine.url.set(drivername="sqlite+aiosqlite")
@@ -316,6 +318,7 @@ async def test_migrations(kind: str, engine: Engine, tmp_path: Path, observe: Ob
     revise("c3")  # what a newer version has done
     assert await startup() == (200, "healthy")
     assert "migrations" not in (await ask(app, path="/readyz")).json()["checks"]
+    assert [record for record in caplog.records if record.name.startswith("alembic")] == []
     if kind == "async":
         await used.dispose()
 

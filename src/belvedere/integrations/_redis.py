@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from belvedere.conventions import REDIS_HITS, REDIS_MISSES
@@ -26,6 +26,7 @@ def redis(
     critical: bool = True,
     probes: Iterable[Probe] = ("ready", "detailed"),
     timeout: float | None = None,
+    ping: Callable[[], Any] | None = None,
 ) -> Redis:
     """Return a part that watches a client of redis-py.
 
@@ -41,13 +42,17 @@ def redis(
         critical: whether the check's failure takes the instance out of traffic.
         probes: where the check counts.
         timeout: seconds until the check has failed; by default `health.timeout`.
+        ping: what the check calls besides, such as `limiter.ping`; async, or sync where the client is. It fails by
+            raising, or by returning `False`.
 
     Raises:
         ImportError: redis is not installed.
-        TypeError: it is no client of one Redis.
+        TypeError: it is no client of one Redis, or `ping` cannot be called.
     """
     require("redis", "redis", "belvedere[redis]")
-    return Redis(client, name, {"critical": critical, "probes": probes, "timeout": timeout})
+    if ping is not None and not callable(ping):
+        raise TypeError(f"integrations.redis: ping is what the check calls, not {ping!r}")
+    return Redis(client, name, {"critical": critical, "probes": probes, "timeout": timeout}, ping)
 
 
 class Cache:
@@ -83,13 +88,13 @@ class Cache:
 class Redis:
     """What `redis` returns."""
 
-    def __init__(self, client: Any, name: str, options: dict[str, Any]) -> None:
+    def __init__(self, client: Any, name: str, options: dict[str, Any], ping: Callable[[], Any] | None) -> None:
         from belvedere.integrations._redis_asking import asking
 
         self.feature = name
         self.client = client
         message = f"{name[:1].upper()}{name[1:]} connection failed"
-        self._check = Check(name, asking(client), message=message, **options)
+        self._check = Check(name, asking(client, ping), message=message, **options)
         self._caches: dict[str, Cache] = {}
         self._counters: tuple[Any, Any] | None = None
         self._commands: Commands | None = None

@@ -12,10 +12,14 @@ from redis.exceptions import NoPermissionError
 DETAILS = ("connected_clients", "used_memory_human")
 
 
-def asking(client: Any) -> Callable[[], Any]:
+def asking(client: Any, ping: Callable[[], Any] | None = None) -> Callable[[], Any]:
     """Return the call of a check, which tells how many clients there are and what memory they take.
 
     Whoever may not ask for that is told at least whether it answers.
+
+    Args:
+        client: of redis-py.
+        ping: what is called besides; what it raises, and its `False`, are the check's.
 
     Raises:
         TypeError: it is no client of one Redis.
@@ -24,19 +28,21 @@ def asking(client: Any) -> Callable[[], Any]:
     # The class's own, which nobody counts.
     call: Any = (AsyncRedis if isinstance(client, AsyncRedis) else Redis).execute_command
 
-    async def ask() -> dict[str, Any]:
+    async def ask() -> Any:
         try:
-            return _details(await call(client, "INFO"))
+            found = _details(await call(client, "INFO"))
         except NoPermissionError:
             await call(client, "PING")
-            return {}
+            found = {}
+        return False if ping is not None and await ping() is False else found
 
-    def ask_in_thread() -> dict[str, Any]:
+    def ask_in_thread() -> Any:
         try:
-            return _details(call(client, "INFO"))
+            found = _details(call(client, "INFO"))
         except NoPermissionError:
             call(client, "PING")
-            return {}
+            found = {}
+        return False if ping is not None and ping() is False else found
 
     if isinstance(client, AsyncRedis):
         return ask

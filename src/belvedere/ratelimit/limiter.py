@@ -119,12 +119,12 @@ class RateLimiter:
         if self.shared is None:
             raise ValueError("this limiter counts in memory, which is always there: give it a URL, or no check")
 
-        async def ask() -> None:
-            # Looked up when it is asked: being installed has made another one, with the service's name in its keys.
-            if self.shared is not None:
-                await self.shared.check()
+        return Check(name, self.ping, **options)
 
-        return Check(name, ask, **options)
+    async def ping(self) -> None:
+        """Raise unless the shared store counts: a Redis that is full or read-only answers, and counts nothing."""
+        if self.shared is not None:
+            await self.shared.check()
 
     async def close(self) -> None:
         """Close the connections of this event loop; the next request opens new ones."""

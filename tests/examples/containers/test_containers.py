@@ -120,7 +120,7 @@ def test_the_environment_is_the_configuration() -> None:
         assert Config.model_fields.keys() - given <= {"host", "port", "enable_metrics"}
 
 
-@pytest.mark.parametrize("extra", ["interactions", "limits", "otel"])
+@pytest.mark.parametrize("extra", ["interactions", "limits", "otel", "redis", "sqlalchemy"])
 def test_all_that_can_be_set_is_installed(extra: str) -> None:
     """The lock that `make demo` and the container install has what the settings need of Belvedere's extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -89,12 +89,14 @@ async def test_silent() -> None:
 
 async def test_not_migrated(empty_url: URL) -> None:
     """Over a database without tables the service is not ready, and is as soon as there are some."""
+    async with calling(empty_url) as client:
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()) == (503, NOT_READY)
     database = Database(empty_url)
-    with pytest.raises(Exception, match="scholarships"):
-        await database.ping()
     await migrate(database, with_samples=False)
-    await database.ping()
     await database.close()
+    async with calling(empty_url) as client:
+        assert (await client.get("/readyz")).status_code == 200
 
 
 async def test_reconnects(postgres: URL) -> None:
@@ -149,7 +151,7 @@ async def test_folder(tmp_path: Path) -> None:
     """The folder of a SQLite file is made."""
     database = Database(make_url(f"sqlite+aiosqlite:///{tmp_path}/some/where/scholarships.db"))
     await migrate(database, with_samples=True)
-    await database.ping()
+    await execute(database, "SELECT id FROM scholarships")
     await database.close()
 
 
@@ -157,5 +159,5 @@ async def test_memory() -> None:
     """SQLite in memory serves as well, for as long as the process lives."""
     database = Database(make_url("sqlite+aiosqlite://"))
     await migrate(database, with_samples=True)
-    await database.ping()
+    await execute(database, "SELECT id FROM scholarships")
     await database.close()

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import URL
 
 from scholarships.config import Config
@@ -101,3 +102,16 @@ async def test_redis_away(sample_url: URL) -> None:
         assert ready.status_code == 503
         assert ready.json()["checks"] == {"database": "ok", "redis": "failed"}
         assert ready.json()["error"] == "Redis connection failed"
+
+
+async def test_redis_that_cannot_count(sample_url: URL, redis_url: str) -> None:
+    """A Redis that answers, and lets nothing be written, is none that limits can use: the service is not ready."""
+    user = f"reader-{uuid4().hex}"
+    admin: Any
+    async with Redis.from_url(redis_url) as admin:
+        await admin.execute_command("ACL", "SETUSER", user, "on", ">word", "~*", "+@all", "-@write", "-@scripting")
+    reading = redis_url.replace("redis://", f"redis://{user}:word@")
+    async with limited(sample_url, rate_limit_redis_url=reading) as client:
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]) == (503, {"database": "ok", "redis": "failed"})
+        assert (await client.post("/search", json={})).status_code == 200
