@@ -33,6 +33,7 @@ def tables() -> dict[str, str]:
     made["metrics.database"] = _metrics(conventions.DATABASE_METRICS)
     made["metrics.redis"] = _metrics(conventions.REDIS_METRICS)
     made["metrics.client"] = _metrics(conventions.HTTP_CLIENT_METRICS)
+    made["metrics.storage"] = _metrics(conventions.S3_METRICS)
     made["metrics.own"] = _metrics(conventions.OWN_METRICS)
     return made
 

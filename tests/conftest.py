@@ -23,6 +23,12 @@ def redis_url() -> Iterator[str]:
     yield from _url("REDIS_URL", servers.redis)
 
 
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """The endpoint of a server that speaks S3: `S3_URL`, else of moto's for this run."""
+    yield from _url("S3_URL", servers.s3)
+
+
 def _url(variable: str, start: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     if given := os.environ.get(variable):
         yield given

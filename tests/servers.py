@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -103,21 +105,33 @@ def redis() -> Iterator[str]:
 
 
 @contextmanager
+def s3() -> Iterator[str]:
+    """Run moto's server, which takes any credentials and keeps all in memory; yield its URL."""
+    if importlib.util.find_spec("moto") is None:
+        raise AbsentError("moto is not installed; it is in the dependency group `test`")
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with _folder() as folder, _running(command, folder, lambda: _listens(port)):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
 def haproxy(configuration: str, port: int) -> Iterator[None]:
     """Run HAProxy with this configuration, which binds `port`."""
     program = _installed("haproxy")
 
-    def ready() -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
     with _folder() as folder:
         (folder / "haproxy.cfg").write_text(configuration)
-        with _running([program, "-db", "-f", "haproxy.cfg"], folder, ready):
+        with _running([program, "-db", "-f", "haproxy.cfg"], folder, lambda: _listens(port)):
             yield
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:

@@ -171,6 +171,12 @@ HTTP_CLIENT_DURATION: Final = MetricName(
     "Time from sending a request to another service until the headers of its answer.",
     ("host", "method", "status"),
 )
+S3_DURATION: Final = MetricName(
+    "s3_operation_duration_seconds",
+    "histogram",
+    "Time from calling an operation of S3 to the headers of its answer, retries included.",
+    ("operation",),
+)
 
 HTTP_METRICS: Final = (
     HTTP_REQUESTS,
@@ -217,6 +223,8 @@ DATABASE_METRICS: Final = (
 REDIS_METRICS: Final = (REDIS_OPERATIONS, REDIS_DURATION, REDIS_HITS, REDIS_MISSES)
 
 HTTP_CLIENT_METRICS: Final = (HTTP_CLIENT_DURATION,)
+
+S3_METRICS: Final = (S3_DURATION,)
 
 SIZE_BUCKETS: Final = (100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
 """Bounds of the size histograms in bytes: 100 B to 10 MB by tens."""

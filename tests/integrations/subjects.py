@@ -6,22 +6,30 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import aioboto3
+import boto3
 import httpx
 import pytest
 import redis
 import redis.asyncio
+from botocore.config import Config
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from belvedere import conventions, integrations
 from belvedere.integrations._httpx import SEND
+from belvedere.integrations._s3_clients import MADE
 from tests.integrations.relay import Relay
 
 SECRET = "s3cr3t-w0rd"
+BUCKET = "videos"
+READY: dict[str, Any] = {"critical": True, "probes": ("ready", "detailed")}
+"""For those that do not say so by themselves."""
 
 Relays = Callable[[str, int], Awaitable[Relay]]
 
@@ -165,6 +173,55 @@ def _of_httpx(client: httpx.AsyncClient, watched: httpx.AsyncClient | None, targ
     )
 
 
+async def s3_async(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    relay, options = await _s3(request, relays)
+    stack = AsyncExitStack()
+    client = await stack.enter_async_context(aioboto3.Session().client("s3", **options))
+
+    async def use() -> None:
+        await client.list_objects_v2(Bucket=BUCKET)
+
+    return _of_s3(client, use, stack.aclose, relay, lambda: vars(client).get("_make_api_call"))
+
+
+async def s3_sync(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    relay, options = await _s3(request, relays)
+    once = Config(read_timeout=2, connect_timeout=2, retries={"total_max_attempts": 1})
+    client = boto3.Session().client("s3", **options, config=once)
+
+    async def use() -> None:
+        await asyncio.to_thread(client.list_objects_v2, Bucket=BUCKET)
+
+    async def close() -> None:
+        client.close()
+
+    return _of_s3(client, use, close, relay, lambda: vars(client).get("_make_api_call"))
+
+
+async def s3_session(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    relay, options = await _s3(request, relays)
+    session = aioboto3.Session()
+
+    async def use() -> None:
+        async with session.client("s3", **options) as client:
+            await client.list_objects_v2(Bucket=BUCKET)
+
+    async def close() -> None:
+        for part in parts:
+            await part.close()
+
+    def part(**given: Any) -> Any:
+        made = integrations.s3(session, BUCKET, options=options, **{**READY, **given})
+        parts.append(made._clients)
+        return made
+
+    parts: list[Any] = []
+    emitter: Any = session.events
+    subject = _of_s3(None, use, close, relay, lambda: list(emitter._emitter._handlers.prefix_search(MADE)))
+    subject.part = part
+    return subject
+
+
 async def _redis(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, str]:
     """Have a user with a password, and a relay."""
     url = request.getfixturevalue("redis_url")
@@ -174,6 +231,33 @@ async def _redis(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay,
         await admin.execute_command("ACL", "SETUSER", "watched", "on", f">{SECRET}", "~*", "&*", "+@all")
     relay = await relays(parts.hostname or "127.0.0.1", parts.port or 6379)
     return relay, f"redis://watched:{SECRET}@127.0.0.1:{relay.port}/0"
+
+
+async def _s3(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, dict[str, Any]]:
+    """Have a bucket, and a relay; return what a client of it is made with."""
+    url = request.getfixturevalue("s3_url")
+    parts = urlsplit(url)
+    relay = await relays(parts.hostname or "127.0.0.1", parts.port or 80)
+    options = {"region_name": "us-east-1", "aws_access_key_id": "watched", "aws_secret_access_key": SECRET}
+    client = boto3.Session().client("s3", **options, endpoint_url=url)
+    await asyncio.to_thread(client.create_bucket, Bucket=BUCKET)
+    client.close()
+    return relay, {**options, "endpoint_url": f"http://127.0.0.1:{relay.port}"}
+
+
+def _of_s3(client: Any, use: Any, close: Any, relay: Relay, hooks: Callable[[], Any]) -> Subject:
+    return Subject(
+        extra="belvedere[s3]",
+        module="botocore",
+        absent="integrations.s3(None, bucket='videos')",
+        part=lambda **options: integrations.s3(client, BUCKET, **{**READY, **options}),
+        use=use,
+        close=close,
+        metrics=conventions.S3_METRICS,
+        hooks=hooks,
+        relay=relay,
+        details={"bucket", "region"},
+    )
 
 
 def _of_redis(client: Any, use: Any, close: Any, relay: Relay) -> Subject:
@@ -208,4 +292,7 @@ SUBJECTS = {
     "redis-sync": redis_sync,
     "httpx-all": httpx_all,
     "httpx-one": httpx_one,
+    "s3-async": s3_async,
+    "s3-sync": s3_sync,
+    "s3-session": s3_session,
 }

@@ -6,6 +6,7 @@ extra where it is missing.
 
 from belvedere.integrations._httpx import httpx
 from belvedere.integrations._redis import redis
+from belvedere.integrations._s3 import s3
 from belvedere.integrations._sqlalchemy import sqlalchemy
 
-__all__ = ["httpx", "redis", "sqlalchemy"]
+__all__ = ["httpx", "redis", "s3", "sqlalchemy"]

@@ -1,0 +1,142 @@
+"""Where clients of S3 come from: one that is there, all that a session makes, or what a callable returns later."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from botocore.client import BaseClient
+from botocore.session import Session
+
+from belvedere.integrations.hooks import hook, unhook
+
+if TYPE_CHECKING:
+    from belvedere.integrations._s3_calls import Calls
+
+CALL = "_make_api_call"
+"""What every operation of a client goes through; OpenTelemetry's instrumentation wraps it as well."""
+MADE = "creating-client-class.s3"
+"""https://docs.aws.amazon.com/boto3/latest/guide/events.html"""
+
+
+class Clients:
+    """Hooks into clients, and opens one where there is none yet.
+
+    Args:
+        given: a client, a session, or a callable.
+        options: of a client made of a session.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+
+    def __init__(self, given: Any, options: dict[str, Any]) -> None:
+        self.client: Any = None
+        self._given = given
+        self._options = options
+        self._stack = AsyncExitStack()
+        self._calls: Calls | None = None
+        self.session = _session(given)
+        if isinstance(given, BaseClient):
+            self.client = _of_s3(given)
+        elif self.session is None and (not callable(given) or hasattr(given, "__aenter__")):
+            raise TypeError(
+                f"integrations.s3: {type(given).__name__} is no client, no session and no callable; "
+                "give the session where aioboto3's clients are not open yet"
+            )
+        elif options and self.session is None:
+            raise TypeError("integrations.s3: options are for a session, whose client the check makes itself")
+
+    @property
+    def kind(self) -> str:
+        """What was given, in words."""
+        if isinstance(self._given, BaseClient):
+            return "an async client" if is_async(self._given) else "a client"
+        return "a callable's client" if self.session is None else "clients of a session"
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether the client is known to be one that is awaited."""
+        if self.session is not None:
+            return "aio" in type(self.session).__module__
+        return self.client is not None and is_async(self.client)
+
+    def watch(self, calls: Calls) -> None:
+        """Have operations go through `calls`."""
+        self._calls = calls
+        if self.session is not None:
+            self.session.get_component("event_emitter").register_first(MADE, self._class_made)
+        elif self.client is not None:
+            hook(self, self.client, CALL, partial(calls.wrap, self.client))
+
+    def forget(self) -> None:
+        """Leave everything as it was; clients that a session has made pass on what they are called with."""
+        self._calls = None
+        if self.session is not None:
+            self.session.get_component("event_emitter").unregister(MADE, self._class_made)
+        elif self.client is not None:
+            unhook(self, self.client, CALL)
+        if not isinstance(self._given, BaseClient):
+            self.client = None
+
+    def make(self) -> Any:
+        """Return a client, or what opens one; raises what the application's callable raises."""
+        if self.session is not None:
+            make = self._given.create_client if self._given is self.session else self._given.client
+            return make("s3", **self._options)
+        return self._given()
+
+    def use(self, client: Any) -> Any:
+        """Take a client that was made; return it."""
+        self.client = _of_s3(client)
+        if self.session is None and self._calls is not None:
+            hook(self, client, CALL, partial(self._calls.wrap, client))
+        return client
+
+    async def open(self) -> None:
+        """Have a client now, if one can be had on the event loop; where that fails, the check will tell."""
+        if self.client is None and (self.session is None or self.on_loop):
+            with suppress(Exception):
+                await self.enter(self.make())
+
+    async def enter(self, made: Any) -> Any:
+        """Return a client, opened if it was not."""
+        if not isinstance(made, BaseClient):
+            made = await self._stack.enter_async_context(made)
+        return self.use(made)
+
+    async def close(self) -> None:
+        """Close what was opened here."""
+        if not isinstance(self._given, BaseClient):
+            if self.session is None and self.client is not None:
+                unhook(self, self.client, CALL)
+            self.client = None
+        await self._stack.aclose()
+
+    def _class_made(self, *, class_attributes: dict[str, Any], base_classes: list[Any], **_: Any) -> None:
+        if self._calls is not None:
+            call = class_attributes.get(CALL) or next(
+                getattr(base, CALL) for base in base_classes if hasattr(base, CALL)
+            )
+            class_attributes[CALL] = self._calls.wrap(None, call)
+
+
+def is_async(client: Any) -> bool:
+    """Whether it is a client of aiobotocore."""
+    module = sys.modules.get("aiobotocore.client")
+    return module is not None and isinstance(client, module.AioBaseClient)
+
+
+def _session(given: Any) -> Any:
+    """Return botocore's session, which boto3's is one around."""
+    within = getattr(given, "_session", None)
+    return next((one for one in (given, within) if isinstance(one, Session)), None)
+
+
+def _of_s3(client: Any) -> Any:
+    service = client.meta.service_model.service_name if isinstance(client, BaseClient) else type(client).__name__
+    if service != "s3":
+        raise TypeError(f"integrations.s3: a client of S3 is needed, not of {service}")
+    return client
