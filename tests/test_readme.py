@@ -98,8 +98,9 @@ def agrees(shown: str, actual: str) -> bool:
     return re.fullmatch(pattern, masked(actual), re.DOTALL) is not None
 
 
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(VARIABLES)}
+def environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(VARIABLES)}
+    return kept | {"XDG_STATE_HOME": str(folder)}
 
 
 @contextmanager
@@ -111,8 +112,8 @@ def served(name: str, folder: Path, output: Path) -> Iterator[int]:
         options = ["--app-dir", str(folder), "--fd", str(listener.fileno())]
         process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", f"{name}:app", *options],
-            cwd=ROOT,
-            env=environment(),
+            cwd=folder,
+            env=environment(folder),
             pass_fds=[listener.fileno()],
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -136,7 +137,7 @@ def run(command: str, folder: Path, port: int) -> str:
     assert program == "belvedere", f"nothing replays {command}"
     program_line = [sys.executable, "-m", "belvedere", *arguments, "--app-dir", str(folder)]
     done = subprocess.run(
-        program_line, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=DEADLINE, check=True
+        program_line, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=DEADLINE, check=True
     )
     return done.stdout.rstrip("\n")
 
