@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
+from opentelemetry.sdk.trace import TracerProvider
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.concurrency import run_in_threadpool
@@ -237,10 +238,12 @@ async def test_observed_later_and_again(interactions: Interactions) -> None:
     assert [row["scholarship_id"] for row in found] == [2, 4]
 
 
-async def test_what_is_added_from_anywhere_in_the_request(interactions: Interactions) -> None:
-    """Threads, tasks, dependencies, a stream and a helper add to the row of their own request; background work does not
-    harm."""
+@pytest.mark.parametrize("traced", [False, True])
+async def test_what_is_added_from_anywhere_in_the_request(interactions: Interactions, traced: bool) -> None:
+    """Threads, tasks, dependencies, a stream and a helper add to the row of their request, traced or not; background
+    work does not harm."""
     app = FastAPI()
+    settings: dict[str, Any] = {"tracing": {"provider": TracerProvider()}} if traced else {}
 
     def dependency() -> Iterator[None]:
         interactions.add(dependency=1)
@@ -268,7 +271,7 @@ async def test_what_is_added_from_anywhere_in_the_request(interactions: Interact
 
     interactions.add(nowhere=1)
     interactions.about(1)
-    with observed(app, interactions):
+    with observed(app, interactions, **settings):
         await asyncio.gather(*(ask(app, path="/sync", query=f"n={n}".encode()) for n in range(10)))
         await ask(app, path="/async")
         found = await rows(interactions)

@@ -64,7 +64,7 @@ class Recorder:
         mark = self._marks.of(request)
         if mark is None or not self.active:
             return
-        notes = request.notes.get(self._owner) if type(request) is ClosingExchange and request.notes else None
+        notes = request.notes.get(self._owner) if isinstance(request, ClosingExchange) and request.notes else None
         bound = request.bound
         user_id = bound.get("user_id") if bound is not None else None
         scope = request.route_scope
