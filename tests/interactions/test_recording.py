@@ -281,6 +281,20 @@ async def test_what_is_added_from_anywhere_in_the_request(interactions: Interact
     assert (found[-1]["metadata"], found[-1]["scholarship_id"]) == ({"task": 3, "pool": 4, "stream": 5}, 9)
 
 
+async def test_fields_of_any_name_are_added(interactions: Interactions) -> None:
+    """A body is added as a client has sent it, whatever its fields are called."""
+    app = FastAPI()
+
+    @app.post("/any", dependencies=[interactions.record("any")])
+    async def anything(body: dict[str, Any]) -> None:
+        interactions.add(**body)
+
+    with observed(app, interactions):
+        answer = await ask(app, "POST", "/any", body=b'{"self": 1, "fields": 2, "": 3}', headers=JSON)
+        found = await rows(interactions)
+    assert (answer.status, [row["metadata"] for row in found]) == (200, [{"self": 1, "fields": 2, "": 3}])
+
+
 @pytest.mark.parametrize("format", ["uuid", "hex"])
 async def test_ids(interactions: Interactions, format: str) -> None:
     """The id of the answer finds the row; where a caller's id and its trace are two, the metadata has both."""

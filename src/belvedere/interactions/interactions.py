@@ -135,7 +135,7 @@ class Interactions:
             raise ValueError(f"interactions: a subject is the name of a parameter of the path, not {subject!r}")
         return dependency(Mark(self, event, subject))
 
-    def add(self, **fields: Any) -> None:
+    def add(self, /, **fields: Any) -> None:
         """Add fields to the metadata of this request's row, until its answer is complete; elsewhere, do nothing."""
         if (notes := self._notes()) is not None:
             notes.fields.update(fields)
