@@ -15,11 +15,12 @@ from belvedere.asgi.endings import has_left, only_one
 from belvedere.context import SCOPE_KEY, RequestContext, current
 from belvedere.conventions import Event
 from belvedere.problems import openapi, shapes, validation
+from belvedere.problems.cross_origin import readable
 from belvedere.problems.shapes import Fault
 from belvedere.settings import Settings
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Handler = Callable[[Any, Any], Awaitable[Response]]
+Handler = Callable[[Any, Any], Awaitable[Any]]
 
 MOST_ERRORS = 20
 """Errors of one request that its log event lists; the rest are counted."""
@@ -56,10 +57,7 @@ class Problems:
         if not self._on:
             return
         response = self._respond(request.scope, _internal(request.request_id))
-        await send(
-            {"type": "http.response.start", "status": response.status_code, "headers": list(response.raw_headers)}
-        )
-        await send({"type": "http.response.body", "body": response.body})
+        await readable(request.scope, response)(request.scope, _receive_nothing, send)
 
     def failed(self, request: RequestContext | None, error: Exception) -> None:
         """Log `unhandled_exception` with its traceback, once per request, unless its client has left."""
@@ -119,10 +117,10 @@ class Problems:
         fault = Fault(422, "validation_error", "Request validation failed", _request_id(request), details, listed=True)
         return self._respond(connection.scope, fault)
 
-    async def _unhandled_exception(self, connection: HTTPConnection, error: Exception) -> Response:
+    async def _unhandled_exception(self, connection: HTTPConnection, error: Exception) -> Any:
         request = _context(connection.scope)
         self.failed(request, error)
-        return self._respond(connection.scope, _internal(_request_id(request)))
+        return readable(connection.scope, self._respond(connection.scope, _internal(_request_id(request))))
 
     def _respond(self, scope: Mapping[str, Any], fault: Fault, headers: Mapping[str, str] | None = None) -> Response:
         as_problem = self._always_problem or shapes.prefers_problem(_accept(scope))
@@ -155,6 +153,10 @@ def _own_headers(error: HTTPException) -> dict[str, str]:
 
 def _internal(request_id: str | None) -> Fault:
     return Fault(500, "internal_server_error", "An unexpected error occurred", request_id)
+
+
+async def _receive_nothing() -> dict[str, Any]:
+    return {"type": "http.disconnect"}
 
 
 def _context(scope: Mapping[str, Any]) -> RequestContext | None:

@@ -105,6 +105,18 @@ async def test_cors(sample_url: URL) -> None:
         assert "Access-Control-Allow-Origin" not in refused.headers
 
 
+async def test_cors_of_failures(sample_url: URL) -> None:
+    """A page that may read answers may read the 500 of a mistake too, and its id."""
+    config = Config(database_url=sample_url, cors_origins=ORIGIN, **FREELY)
+    async with served(config) as app, calling(app, raise_app_exceptions=False) as client:
+        del app.state.scholarships
+        answer = await client.get("/scholarships/1", headers={"Origin": ORIGIN, "X-Request-ID": "lost-1"})
+    assert answer.status_code == 500
+    assert answer.json()["request_id"] == "lost-1"
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "X-Request-ID" in answer.headers["Access-Control-Expose-Headers"]
+
+
 async def test_without_cors(client: httpx.AsyncClient) -> None:
     """Without `CORS_ORIGINS` no page of another origin may read anything."""
     answer = await client.get("/scholarships/1", headers={"Origin": ORIGIN})
