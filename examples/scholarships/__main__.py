@@ -11,6 +11,7 @@ import sys
 from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
+from belvedere import SettingsError
 from scholarships.config import Config, ConfigError
 from scholarships.database import Database
 from scholarships.server import PortError, address, leave_cleanly, listen, serve
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
                 welcome = WELCOME.format(url=address(listener), password=shlex.quote(password.get_secret_value()))
                 print(welcome, file=sys.stderr, flush=True)
             serve(config, listener)
-    except (ConfigError, PortError) as error:
+    except (ConfigError, SettingsError, PortError) as error:
         return _fail(str(error))
     return 0
 

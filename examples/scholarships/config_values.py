@@ -90,7 +90,8 @@ def _origins(value: Any) -> Any:
 def _rates(value: Any) -> Any:
     rates = _json_object(value, 'is not a JSON object such as {"search": "30/minute"}')
     if unknown := rates.keys() - DEFAULT_RATES.keys():
-        raise _malformed(f"names {len(unknown)} limits that do not exist; there are {', '.join(DEFAULT_RATES)}")
+        what = "a limit that does not exist" if len(unknown) == 1 else f"{len(unknown)} limits that do not exist"
+        raise _malformed(f"names {what}; there are {', '.join(DEFAULT_RATES)}")
     for name, rate in rates.items():
         if not isinstance(rate, str) or not _RATE.fullmatch(rate):
             raise _malformed(f"has for {name} no rate such as 30/minute (a second, minute, hour or day)")

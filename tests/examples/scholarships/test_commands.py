@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from scholarships.__main__ import main
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +96,24 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert left.value.code == 2
     said = capsys.readouterr().err
     assert all(command in said for command in ("demo", "serve", "migrate"))
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_wrong_settings_of_belvedere(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Settings of Belvedere that are wrong are told in its one message."""
+    monkeypatch.setenv("BELVEDERE_HEALTH__CACHE", "long")
+    monkeypatch.setenv("PORT", "0")
+    before = [signal.getsignal(number) for number in SIGNALS]
+    try:
+        assert main([command]) == 2
+    finally:
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Belvedere cannot start, its settings are wrong:\n  health.cache (BELVEDERE_HEALTH__CACHE): " in said.err
 
 
 def test_by_other_servers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 
 from tests.examples.scholarships.databases import prepare
 from tests.examples.scholarships.test_list import NORTHERN_LIGHTS
+from tests.processes import launch
 from tests.servers import free_port
 from tests.tracing.receiver import receiving
 
@@ -26,6 +27,13 @@ pytestmark = pytest.mark.timeout(180)  # each starts a whole interpreter, on mac
 
 ROOT = Path(__file__).parents[3]
 URL = re.compile(r"http://[0-9.]+:[0-9]+")
+UNSAFE = """\
+The Scholarship API cannot start; these settings are missing, malformed or unsafe:
+  DATABASE_URL  is missing or SQLite: it has to be PostgreSQL, postgresql+asyncpg://user:password@host/name
+  JWT_ISSUER    is missing
+  JWT_AUDIENCE  is missing
+  JWT_KEYS      is missing
+"""
 PASSWORD = re.compile(r"each with the password (\S+), and a change")
 
 
@@ -181,6 +189,25 @@ def test_traces(tmp_path: Path) -> None:
         span.trace_id,
         {"request_id": "hello-1", "trace_id": span.trace_id},
     )
+
+
+@pytest.mark.parametrize(("server", "workers", "code"), [("uvicorn", 1, 3), ("uvicorn", 2, 0), ("gunicorn", 2, 3)])
+def test_unsafe(tmp_path: Path, server: launch.Server, workers: int, code: int) -> None:
+    """Under any server, what is missing or unsafe is told in one message without a traceback, and ends it."""
+    done = subprocess.run(
+        launch.command(server, free_port(), workers=workers, app="scholarships.main:app"),
+        check=False,
+        env=environment(tmp_path, ENVIRONMENT="prod", PYTHONWARNINGS="default"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.count(UNSAFE) == workers if server == "uvicorn" else UNSAFE in done.stderr
+    assert "Traceback" not in done.stderr
+    if workers == 1:
+        assert done.stderr == UNSAFE
 
 
 def test_early_signal(tmp_path: Path) -> None:
