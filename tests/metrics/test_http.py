@@ -259,6 +259,31 @@ async def test_an_exemplar_leads_to_the_trace(app: FastAPI, observe: Observe) ->
     assert " # " not in (await scrape(app)).text.replace("# HELP", "").replace("# TYPE", "")
 
 
+async def test_declared_histograms_lead_to_the_trace(observe: Observe) -> None:
+    """What is observed within a request that is sampled has its trace as exemplar, unless it is given one."""
+    app = FastAPI()
+    taken = belvedere.histogram("shop_order_seconds", "Orders.", ["channel"], buckets=[1, 5])
+
+    @app.get("/order")
+    def order() -> None:
+        taken.labels("web").observe(5)
+        taken.labels("app").observe(0.5, {"order": "7"})
+
+    observe(app)
+    taken.labels("job").observe(2)
+    answer = await ask(app, "GET", "/order")
+    await ask(app, "GET", "/order", headers=[(b"traceparent", f"00-{'a' * 32}-{'b' * 16}-00".encode())])
+    found = await scrape(app, accept=ASKS_OPENMETRICS)
+    exemplars = {
+        (sample.labels["channel"], sample.labels["le"]): (dict(sample.exemplar.labels), sample.exemplar.value)
+        for family in found.families
+        for sample in family.samples
+        if family.name == "shop_order_seconds" and sample.exemplar is not None
+    }
+    trace_id = answer.id.replace("-", "")
+    assert exemplars == {("web", "5.0"): ({"trace_id": trace_id}, 5.0), ("app", "1.0"): ({"order": "7"}, 0.5)}
+
+
 async def test_a_request_that_is_not_sampled_leaves_no_exemplar(app: FastAPI, observe: Observe) -> None:
     """An exemplar that leads to no trace is worse than none."""
     observe(app)

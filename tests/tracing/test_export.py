@@ -13,10 +13,14 @@ from functools import partial
 from typing import Any
 
 import pytest
+import requests
 from fastapi import FastAPI
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
+import belvedere
+from belvedere import Settings
 from belvedere.tracing.queue import GOODBYE, Queue, Send
 from tests.drive import ask, running, samples
 from tests.tracing.conftest import Lines, Observe
@@ -92,6 +96,43 @@ async def test_spans_arrive(
     assert row["state"] == "on"
     assert row["why"].endswith(f"over {protocol}")
     assert SECRET not in str(obs.settings) + str(obs.report()) + str(obs.catalogue())
+
+
+async def test_an_export_makes_no_spans(observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instrumentations are told to keep out of exports, of any signal: a span of each would be exported for ever."""
+    kept_out: list[object] = []
+    send = requests.Session.send
+
+    def sending(session: requests.Session, *arguments: Any, **options: Any) -> requests.Response:
+        kept_out.append(otel_context.get_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY))
+        return send(session, *arguments, **options)
+
+    monkeypatch.setattr(requests.Session, "send", sending)
+    app = shop()
+    observe(app, tracing={"endpoint": receiver.http}, logs={"format": "json", "otlp": True}, metrics={"otlp": True})
+    async with running(app):
+        await ask(app, path="/items/1")
+    assert receiver.spans
+    assert receiver.records
+    assert receiver.metrics
+    assert set(kept_out) == {True}
+
+
+async def test_what_a_service_is_by_its_resource(
+    observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`OTEL_RESOURCE_ATTRIBUTES` names the service, percent-encoded as it may be; each instance has an id."""
+    named = "service.name=tea%20shop,service.version=9,deployment.environment.name=qa"
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", named)
+    app = shop()
+    obs = belvedere.observe(app, settings=Settings(tracing={"endpoint": receiver.http}))
+    async with running(app):
+        await ask(app, path="/items/1")
+    obs.remove()
+    resource = receiver.spans[0].resource
+    assert resource["service.instance.id"]
+    assert (resource["service.name"], resource["service.version"]) == ("tea shop", "9")
+    assert resource["deployment.environment.name"] == "qa"
 
 
 async def test_the_variable_for_traces_is_taken_as_it_is(

@@ -6,16 +6,22 @@ They belong to the process, and show in every application of it.
 from __future__ import annotations
 
 import threading
+import time
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import isnan
 from typing import Any, Literal, TypeVar
 
 import prometheus_client
 from prometheus_client.registry import REGISTRY, CollectorRegistry
+from prometheus_client.samples import Exemplar
 
+from belvedere.context import current
 from belvedere.conventions import HTTP_METRICS, OVERFLOW, OWN_METRICS, WEBSOCKET_METRICS, MetricType
 from belvedere.metrics.cardinality import folded
+from belvedere.metrics.families import fits_exemplar
 from belvedere.metrics.naming import check_names, used_names
 from belvedere.metrics.workers import exchange, owned_by
 
@@ -66,7 +72,21 @@ class Gauge(_Bounded, prometheus_client.Gauge):
 
 
 class Histogram(_Bounded, prometheus_client.Histogram):
-    """A prometheus-client histogram with a bound on its label sets."""
+    """A prometheus-client histogram with a bound on its label sets, and with the trace of a request as exemplar."""
+
+    _buckets: list[Any]
+    _upper_bounds: list[float]
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        """Count an amount; its bucket leads to the trace of the request that is served, unless an exemplar is given."""
+        super().observe(amount, exemplar)
+        if exemplar is not None:
+            return
+        request = current.get()
+        # prometheus-client takes an exemplar's names and values apart each time, which costs more than the observation.
+        if request is not None and request.sampled and fits_exemplar(request.trace_id) and not isnan(amount):
+            at = bisect_left(self._upper_bounds, amount)
+            self._buckets[at].set_exemplar(Exemplar({"trace_id": request.trace_id}, amount, time.time()))
 
 
 @dataclass(frozen=True, slots=True)

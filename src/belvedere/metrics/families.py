@@ -27,6 +27,11 @@ ExemplarCell = tuple[str, float, float]
 """Trace id, value, Unix time in seconds."""
 
 
+def fits_exemplar(trace_id: str) -> bool:
+    """Whether a trace id, which may be a caller's request id, is no longer than an exemplar's may be."""
+    return len(trace_id) <= _LONGEST_TRACE_ID
+
+
 def escape(value: str) -> str:
     """Return a label value as both text formats write it."""
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
@@ -51,7 +56,7 @@ class Series:
     def exemplar(self, at: int) -> ExemplarCell | None:
         """Return the exemplar of a cell, unless its trace id is longer than one may be."""
         exemplar = self.exemplars[at]
-        return None if exemplar is None or len(exemplar[0]) > _LONGEST_TRACE_ID else exemplar
+        return None if exemplar is None or not fits_exemplar(exemplar[0]) else exemplar
 
 
 class Home(Protocol):

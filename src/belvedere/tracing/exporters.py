@@ -74,6 +74,8 @@ def connect(settings: TracingSettings, signal: Signal) -> Callable[[], tuple[Sen
 
     It is imported now: a thread that imports while its process forks leaves the child a lock that nobody gives back.
     """
+    from opentelemetry import context
+
     module, name = _CLASSES[signal, settings.protocol]
     kind = getattr(import_module(module), name)
     options: dict[str, Any] = {"endpoint": endpoint_of(settings, signal)}
@@ -87,7 +89,12 @@ def connect(settings: TracingSettings, signal: Signal) -> Callable[[], tuple[Sen
 
         def send(items: Sequence[Any]) -> bool:
             whole: Any = items[0] if signal == "metrics" else items
-            return bool(exporter.export(whole).name == "SUCCESS")
+            # An instrumentation of `requests` or gRPC would make a span of each export, which would be exported.
+            token = context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))
+            try:
+                return bool(exporter.export(whole).name == "SUCCESS")
+            finally:
+                context.detach(token)
 
         return send, exporter.shutdown
 
