@@ -1,4 +1,4 @@
-"""A port in front of a server, which can be cut, be made to say nothing, and come back."""
+"""A port in front of a server, which can be cut, be made slow or to say nothing, and come back."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ class Relay:
     def __init__(self, host: str, port: int) -> None:
         self._there = (host, port)
         self.port = 0
+        self.delay = 0.0
+        """Seconds that it takes longer than the server to say something."""
         self._silent = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def up(self) -> None:
-        """Let the server be reached."""
+        """Let the server be reached, as quickly as it answers."""
+        self.delay = 0.0
         self._silent = asyncio.Event()
         self._silent.set()
         if self._server is None:
@@ -41,6 +44,10 @@ class Relay:
         """Take connections and bytes, and say nothing."""
         self._silent.clear()
 
+    def wake(self) -> None:
+        """Say what there was to say meanwhile; after `up`, connections that hung are lost without a word."""
+        self._silent.set()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -51,13 +58,15 @@ class Relay:
             with suppress(OSError):
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._pass(reader, there[1]))
-                    group.create_task(self._pass(there[0], writer))
+                    group.create_task(self._pass(there[0], writer, slowly=True))
         self._tasks.discard(task)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slowly: bool = False) -> None:
         try:
             while data := await reader.read(65536):
                 await self._silent.wait()
+                if slowly and self.delay:
+                    await asyncio.sleep(self.delay)
                 writer.write(data)
                 await writer.drain()
         except OSError:

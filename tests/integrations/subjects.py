@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ import pytest
 import redis
 import redis.asyncio
 from botocore.config import Config
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from belvedere import conventions, integrations
@@ -48,6 +48,7 @@ class Subject:
         hooks: returns what is installed in the library now.
         relay: stands before the server; `None` where there is none.
         checked: whether it has a check.
+        waits: whether its driver waits for ever for a connection that was lost without a word.
     """
 
     extra: str
@@ -59,6 +60,7 @@ class Subject:
     hooks: Callable[[], Any]
     relay: Relay | None = None
     checked: bool = True
+    waits: bool = False
     absent: str = ""
     details: set[str] = field(default_factory=set)
 
@@ -74,40 +76,43 @@ class Subject:
 
 
 async def sqlalchemy_async(request: pytest.FixtureRequest, relays: Relays) -> Subject:
-    url = make_url(request.getfixturevalue("postgres_url"))
-    relay = await relays(url.host or "127.0.0.1", url.port or 5432)
-    url = url.set(host="127.0.0.1", port=relay.port, password=SECRET)
+    relay, url = await _postgres(request, relays)
     engine = create_async_engine(url, pool_size=2, max_overflow=0, pool_pre_ping=True, connect_args={"timeout": 5})
 
     async def use() -> None:
         async with engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
-    return Subject(
-        extra="belvedere[sqlalchemy]",
-        module="sqlalchemy",
-        absent="integrations.sqlalchemy(None)",
-        part=lambda **options: integrations.sqlalchemy(engine, **options),
-        use=use,
-        close=engine.dispose,
-        metrics=conventions.DATABASE_METRICS,
-        hooks=lambda: _listeners(engine.sync_engine),
-        relay=relay,
-        details={"pool_size", "connections_in_use"},
-    )
+    return _of_engine(engine, engine.sync_engine, use, engine.dispose, relay)
 
 
 async def sqlalchemy_sync(request: pytest.FixtureRequest, relays: Relays) -> Subject:
-    folder = request.getfixturevalue("tmp_path")
-    engine = create_engine(f"sqlite:///{folder}/sync.db")
+    relay, url = await _postgres(request, relays)
+    url = url.set(drivername="postgresql+psycopg")
+    options: Any = {"connect_args": {"connect_timeout": 5}}
+    engine = create_engine(url, pool_size=2, max_overflow=0, pool_pre_ping=True, **options)
 
-    async def use() -> None:
+    def ask() -> None:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
+
+    async def use() -> None:
+        await asyncio.to_thread(ask)
 
     async def close() -> None:
         engine.dispose()
 
+    return _of_engine(engine, engine, use, close, relay, waits=True)
+
+
+async def _postgres(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, URL]:
+    """Have a password in the address, and a relay."""
+    url = make_url(request.getfixturevalue("postgres_url"))
+    relay = await relays(url.host or "127.0.0.1", url.port or 5432)
+    return relay, url.set(host="127.0.0.1", port=relay.port, password=SECRET)
+
+
+def _of_engine(engine: Any, watched: Any, use: Any, close: Any, relay: Relay, *, waits: bool = False) -> Subject:
     return Subject(
         extra="belvedere[sqlalchemy]",
         module="sqlalchemy",
@@ -116,7 +121,9 @@ async def sqlalchemy_sync(request: pytest.FixtureRequest, relays: Relays) -> Sub
         use=use,
         close=close,
         metrics=conventions.DATABASE_METRICS,
-        hooks=lambda: _listeners(engine),
+        hooks=lambda: _listeners(watched),
+        relay=relay,
+        waits=waits,
         details={"pool_size", "connections_in_use"},
     )
 
@@ -145,20 +152,43 @@ async def redis_sync(request: pytest.FixtureRequest, relays: Relays) -> Subject:
 
 
 async def httpx_all(request: pytest.FixtureRequest, relays: Relays) -> Subject:
-    return _of_httpx(httpx.AsyncClient(transport=_ANSWERS), None, [httpx.Client, httpx.AsyncClient])
+    relay, close = await _answers(relays)
+    return _of_httpx(httpx.AsyncClient(), None, [httpx.Client, httpx.AsyncClient], relay, close)
 
 
 async def httpx_one(request: pytest.FixtureRequest, relays: Relays) -> Subject:
-    client = httpx.AsyncClient(transport=_ANSWERS)
-    return _of_httpx(client, client, [client])
+    relay, close = await _answers(relays)
+    client = httpx.AsyncClient()
+    return _of_httpx(client, client, [client], relay, close)
 
 
-_ANSWERS = httpx.MockTransport(lambda request: httpx.Response(200))
+async def _answers(relays: Relays) -> tuple[Relay, Callable[[], None]]:
+    """Have a service that has nothing to say, and a relay."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, OSError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    return await relays(*server.sockets[0].getsockname()[:2]), server.close
 
 
-def _of_httpx(client: httpx.AsyncClient, watched: httpx.AsyncClient | None, targets: list[Any]) -> Subject:
+def _of_httpx(
+    client: httpx.AsyncClient,
+    watched: httpx.AsyncClient | None,
+    targets: list[Any],
+    relay: Relay,
+    end: Callable[[], None],
+) -> Subject:
     async def use() -> None:
-        await client.get(f"http://user:{SECRET}@api.example/", params={"token": SECRET})
+        await client.get(f"http://user:{SECRET}@127.0.0.1:{relay.port}/", params={"token": SECRET})
+
+    async def close() -> None:
+        await client.aclose()
+        end()
 
     return Subject(
         extra="belvedere[httpx]",
@@ -166,9 +196,10 @@ def _of_httpx(client: httpx.AsyncClient, watched: httpx.AsyncClient | None, targ
         absent="integrations.httpx()",
         part=lambda **options: integrations.httpx(client=watched, **options),
         use=use,
-        close=client.aclose,
+        close=close,
         metrics=conventions.HTTP_CLIENT_METRICS,
         hooks=lambda: [vars(target).get(SEND) for target in targets],
+        relay=relay,
         checked=False,
     )
 

@@ -18,6 +18,8 @@ from tests.integrations.subjects import SECRET, SUBJECTS, Subject
 from tests.tracing.conftest import Kept
 
 TIMEOUT = 0.5
+SLOW = 0.05
+"""Seconds for each answer of a slow server: a check asks several times, connections included."""
 
 
 @pytest.fixture(params=list(SUBJECTS))
@@ -85,10 +87,13 @@ async def test_metrics_are_in_the_catalogue(subject: Subject, observe: Observe) 
     assert await samples(app, *(metric.name for metric in subject.metrics)) != before
 
 
-async def test_two_side_by_side(subject: Subject, observe: Observe) -> None:
-    """Two parts of different names work in one application; one uninstalled, the other goes on."""
-    app = FastAPI()
-    obs = observe(app, subject.part(name="first"), subject.part(name="second"))
+async def test_two_side_by_side(subject: Subject, observe: Observe, kept: Kept) -> None:
+    """Two parts of different names, and one in another application, on the same client: each of the applications
+    counts a call once, and one span is made of it; when the first part has left, another one goes on."""
+    app, elsewhere = FastAPI(), FastAPI()
+    first, second = subject.part(name="first"), subject.part(name="second")
+    tracing = {"provider": kept.provider}
+    obs = observe(app, first, second, tracing=tracing)
     if subject.checked:
         answer = await ask(app, path="/readyz")
         assert {name: check["status"] for name, check in answer.json()["checks"].items()} == {
@@ -96,63 +101,104 @@ async def test_two_side_by_side(subject: Subject, observe: Observe) -> None:
             "second": "healthy",
         }
     assert {"first", "second"} <= obs.report().keys()
-    other = observe(FastAPI(), subject.part())
-    other.remove()
-    before = await samples(app, *(metric.name for metric in subject.metrics))
+    other = observe(elsewhere, subject.part(), tracing=tracing)
+    before = [await counted(subject, one) for one in (app, elsewhere)]
     await subject.use()
-    assert await samples(app, *(metric.name for metric in subject.metrics)) != before
+    assert [await counted(subject, one) for one in (app, elsewhere)] == [count + 1 for count in before]
+    assert len(kept.spans) == 1
+    first.uninstall()
+    await subject.use()
+    other.remove()
+    await subject.use()
+    assert await counted(subject, app) == before[0] + 3
+    assert len(kept.spans) == 3
+
+
+async def counted(subject: Subject, app: FastAPI) -> float:
+    """Return how many calls the part's durations have counted."""
+    (duration,) = [metric.name for metric in subject.metrics if metric.type == "histogram"]
+    return sum((await samples(app, f"{duration}_count")).values())
 
 
 async def test_check(subject: Subject, observe: Observe) -> None:
-    """The check tells the details of the contract; its options are those of any check."""
-    if not subject.checked:
-        pytest.skip("it has no check")
+    """The check tells the details of the contract, and nothing else; its options are those of any check."""
     app = FastAPI()
-    observe(app, subject.part(critical=False, probes=("detailed",), timeout=4.0))
+    options = {"critical": False, "probes": ("detailed",), "timeout": 4.0} if subject.checked else {}
+    observe(app, subject.part(**options))
     assert (await ask(app, path="/readyz")).json()["checks"] == {}
-    ((_, check),) = (await ask(app, path="/detailed")).json()["checks"].items()
+    checks = (await ask(app, path="/detailed")).json()["checks"]
+    if not subject.checked:
+        assert checks == {}
+        return
+    ((_, check),) = checks.items()
     assert check.keys() == {"status", "latency_ms", *subject.details}
     assert check["status"] == "healthy"
 
 
 async def test_outage(subject: Subject, observe: Observe, lines: Lines, kept: Kept) -> None:
-    """Down at start, up, hanging, up, down, up: the check follows within its time-out; no line, metric or span tells
-    the password."""
-    if subject.relay is None or not subject.checked:
+    """Down at start, up, slow, hanging, up, down, up: the check follows within its time-out, or without one the
+    library itself; no line, metric, span, answer or report tells the password."""
+    if subject.relay is None:
         pytest.skip("its server cannot be cut")
     await subject.relay.down()
     app = FastAPI()
-    observe(app, subject.part(timeout=TIMEOUT), tracing={"provider": kept.provider})
+
+    @app.get("/use")
+    async def use() -> None:
+        await subject.use()
+
+    obs = observe(
+        app, subject.part(**({"timeout": TIMEOUT} if subject.checked else {})), tracing={"provider": kept.provider}
+    )
     told: list[Any] = []
 
     async def is_up() -> bool:
+        if not subject.checked:
+            return await works()
         status, check = await ready(app)
         told.append(check)
         return status == 200
 
-    async def fails() -> None:
-        began = time.monotonic()
-        status, check = await ready(app)
-        assert time.monotonic() - began < TIMEOUT + 2
-        assert (status, check["status"]) == (503, "unhealthy")
+    async def works() -> bool:
         with suppress(Exception):
             async with asyncio.timeout(TIMEOUT):
                 await subject.use()
+                return True
+        return False
+
+    async def fails() -> None:
+        if subject.checked:
+            began = time.monotonic()
+            status, check = await ready(app)
+            assert time.monotonic() - began < TIMEOUT + 2
+            assert (status, check["status"]) == (503, "unhealthy")
+            told.append(check)
+        assert not await works()
 
     async with running(app):
         await fails()
+        told.append((await ask(app, path="/use")).body.decode())
         await subject.relay.up()
         await until(is_up)
         await subject.use()
+        subject.relay.delay = SLOW
+        began = time.monotonic()
+        assert await is_up()
+        assert time.monotonic() - began >= SLOW
+        assert not subject.checked or told[-1]["latency_ms"] >= SLOW * 1000
         subject.relay.hang()
         await fails()
-        await subject.relay.up()
+        subject.relay.wake() if subject.waits else await subject.relay.up()
         await until(is_up)
         await subject.relay.down()
         await fails()
         await subject.relay.up()
         await until(is_up)
     exposed = (await ask(app, path="/metrics")).body.decode()
-    shown = [json.dumps(lines()), exposed, json.dumps(told), *(span.to_json() for span in kept.spans)]
+    log = json.dumps(lines())
+    shown = [log, exposed, str(told), str(obs.report()), json.dumps(obs.catalogue())]
+    shown += [span.to_json() for span in kept.spans]
     assert [text for text in shown if SECRET in text] == []
-    assert "check_failed" in shown[0]
+    assert "unhandled_exception" in log
+    assert not subject.checked or ("check_failed" in log and "check_recovered" in log)
+    assert [span.name for span in kept.spans if (span.attributes or {}).get("error.type")] != []

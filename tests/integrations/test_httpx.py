@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 import belvedere
 from belvedere import integrations
@@ -90,6 +91,48 @@ async def test_ids_go_to_named_hosts(path: str, others: Others, observe: Observe
         ("other", "GET", "200"): 2,
         ("api.example", "GET", "307"): 1,
     }
+
+
+async def test_two_applications_with_hosts_of_their_own(others: Others, observe: Observe, kept: Kept) -> None:
+    """Neither takes back what the other has given, and a request is one span, which the other service is told."""
+    app = FastAPI()
+    asking(app, others, "http://one.example/", "http://two.example/", "http://three.example/")
+    observe(app, integrations.httpx(hosts=["one.example"]), tracing={"provider": kept.provider})
+    observe(FastAPI(), integrations.httpx(hosts=["two.example"]), tracing={"provider": kept.provider})
+    answer = await ask(app, path="/ask")
+    assert others.headers("x-request-id") == [answer.id, answer.id, None]
+    spans = [span for span in kept.spans if span.name == "GET"]
+    assert len(spans) == 3
+    assert len({header for header in others.headers("traceparent") if header}) == 2
+    assert await counted(app) == {("one.example", "GET", "200"): 1, ("other", "GET", "200"): 2}
+
+
+async def test_a_trace_context_of_the_applications_own(others: Others, observe: Observe) -> None:
+    """Where it sends a `traceparent` itself, nothing that belongs to another one goes with it; the id does."""
+    app = FastAPI()
+    asking(app, others, "http://one.example/", headers={"Traceparent": PARENT})
+    observe(app, integrations.httpx())
+    came = f"00-{'a' * 32}-{'b' * 16}-01".encode()
+    answer = await ask(app, path="/ask", headers=[(b"traceparent", came), (b"tracestate", b"a=b")])
+    assert (others.headers("traceparent"), others.headers("tracestate")) == ([PARENT], [None])
+    assert others.headers("x-request-id") == [answer.id]
+
+
+async def test_suppressed_spans(others: Others, observe: Observe, kept: Kept) -> None:
+    """Within `suppress_instrumentation()` a request is no span, and has its ids."""
+    app = FastAPI()
+
+    @app.get("/ask")
+    async def endpoint() -> None:
+        with suppress_instrumentation():
+            async with httpx.AsyncClient(transport=others.transport) as client:
+                await client.get("http://one.example/")
+
+    observe(app, integrations.httpx(), tracing={"provider": kept.provider})
+    await ask(app, path="/ask")
+    (server,) = kept.spans
+    trace_id, span_id = hexes(server)
+    assert others.headers("traceparent") == [f"00-{trace_id}-{span_id}-{int(server.context.trace_flags):02x}"]
 
 
 async def test_every_host_unless_named(others: Others, observe: Observe) -> None:

@@ -1,11 +1,10 @@
-"""SQLAlchemy: what is counted for which statement, slow ones, the pool, migrations, comments and spans."""
+"""SQLAlchemy: whose statements are counted, the pool, migrations, comments and spans."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,166 +12,26 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import (
-    Column,
     Engine,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    delete,
     event,
     func,
-    insert,
     select,
     text,
-    union,
-    update,
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.schema import CreateIndex, CreateTable, Index
 
 import belvedere
 from belvedere import Interactions, integrations
 from tests.drive import ask, samples
-from tests.integrations.conftest import Lines, Observe
+from tests.integrations.conftest import Observe
+from tests.integrations.orders import counted, engine, orders, postgres
 from tests.integrations.test_conformance import until
 from tests.tracing.conftest import Kept
 
+__all__ = ["engine", "postgres"]
+
 SECRET = "s3cr3t-w0rd"
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData()
-
-
-class Order(Base):
-    __tablename__ = "orders"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    note: Mapped[str | None]
-
-
-orders: Any = Order.__table__
-lines_table = Table("order_lines", Base.metadata, Column("id", Integer, primary_key=True), Column("order", Integer))
-bare = Table("bare", MetaData(), Column("name", String))
-Index("by_name", bare.c.name)
-sub = select(orders).subquery()
-tree = select(orders.c.id).cte("tree", recursive=True)
-tree = tree.union_all(select(tree.c.id + 1).where(tree.c.id < 3))
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    """A sync engine over SQLite, with two tables."""
-    made = create_engine(f"sqlite:///{tmp_path}/orders.db")
-    Base.metadata.create_all(made)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-async def postgres(postgres_url: str) -> AsyncIterator[AsyncEngine]:
-    """An async engine over PostgreSQL, with two connections at most."""
-    made = create_async_engine(postgres_url, pool_size=2, max_overflow=0)
-    yield made
-    await made.dispose()
-
-
-async def counted(app: FastAPI, name: str = "database_queries_total") -> dict[tuple[str, ...], float]:
-    """Scrape; return the counts by operation and table."""
-    found = await samples(app, name)
-    return {tuple(text.split('"')[1::2]): value for text, value in found.items() if "_sum" not in text}
-
-
-@pytest.mark.parametrize(
-    ("statement", "expected"),
-    [
-        (select(orders), ("SELECT", "orders")),
-        (select(Order).where(Order.id.in_([1, 2])), ("SELECT", "orders")),
-        (select(orders.alias("o")), ("SELECT", "orders")),
-        (select(lines_table).join(orders, orders.c.id == lines_table.c.order), ("SELECT", "order_lines")),
-        (select(func.count()).select_from(sub), ("SELECT", "orders")),
-        (select(tree.c.id), ("SELECT", "orders")),
-        (union(select(orders.c.id), select(lines_table.c.id)), ("SELECT", "orders")),
-        (select(1), ("SELECT", "other")),
-        (select(func.abs(-1)), ("SELECT", "other")),
-        (insert(Order).values(note="n"), ("INSERT", "orders")),
-        (insert(lines_table).from_select(["order"], select(orders.c.id)), ("INSERT", "order_lines")),
-        (update(Order).where(Order.id == 1).values(note="m"), ("UPDATE", "orders")),
-        (delete(orders).where(orders.c.id == 1), ("DELETE", "orders")),
-        (text("SELECT note FROM orders"), ("SELECT", "other")),
-        (text("/* why */ -- or not\n  (select 1)"), None),
-        (text("-- why\nselect 1"), ("SELECT", "other")),
-        (text("WITH t AS (SELECT 1) SELECT * FROM t"), ("WITH", "other")),
-        (text("PRAGMA user_version"), ("PRAGMA", "other")),
-        (text("DETACH x"), ("OTHER", "other")),
-        (select(Order).from_statement(text("SELECT * FROM orders")), ("SELECT", "other")),
-        (CreateTable(bare), ("CREATE", "bare")),
-        (CreateIndex(next(iter(bare.indexes))), ("CREATE", "bare")),
-    ],
-    ids=str,
-)
-async def test_statements(statement: Any, expected: tuple[str, str] | None, engine: Engine, observe: Observe) -> None:
-    """A statement is counted and timed once, by what it is when compiled; failed ones as well."""
-    app = FastAPI()
-    observe(app, integrations.sqlalchemy(engine))
-    for _ in range(2):
-        with Session(engine) as session:
-            try:
-                session.execute(statement)
-            except DBAPIError:
-                pass
-    counts, times = await counted(app), await counted(app, "database_query_duration_seconds_count")
-    assert counts == times == {expected or ("SELECT", "other"): 2.0}
-
-
-async def test_text_of_the_driver(engine: Engine, observe: Observe) -> None:
-    """What goes straight to the driver is known by its first word alone; there are no more series than words."""
-    app = FastAPI()
-    observe(app, integrations.sqlalchemy(engine))
-    with engine.connect() as connection:
-        for number in range(20):
-            connection.exec_driver_sql(f"select {number}")
-            with pytest.raises(DBAPIError):
-                connection.exec_driver_sql(f"nonsense{number} from x")
-    assert await counted(app) == {("SELECT", "other"): 20.0, ("OTHER", "other"): 20.0}
-
-
-async def test_slow_queries(engine: Engine, observe: Observe, lines: Lines) -> None:
-    """A slow statement is counted, and told with its text, request id and duration, never with a value."""
-    app = FastAPI()
-
-    @app.get("/slow")
-    def slow() -> None:
-        with engine.connect() as connection:
-            connection.execute(select(orders.c.id).where(orders.c.note.in_([SECRET, "b"])))
-
-    observe(app, integrations.sqlalchemy(engine, slow=0))
-    answer = await ask(app, path="/slow")
-    assert await counted(app, "database_slow_queries_total") == {("SELECT", "orders"): 1.0}
-    found = lines()
-    (line,) = [line for line in found if line["event"] == "slow_query"]
-    assert line["request_id"] == answer.id
-    assert (line["level"], line["operation"], line["table"], line["database"]) == (
-        "warning",
-        "SELECT",
-        "orders",
-        "database",
-    )
-    assert line["statement"].startswith("SELECT orders.id \nFROM orders \nWHERE orders.note IN (")
-    assert line["latency_ms"] >= 0
-    assert SECRET not in str(found)
-
-
-async def test_no_query_is_slow_unless_it_is(engine: Engine, observe: Observe, lines: Lines) -> None:
-    app = FastAPI()
-    observe(app, integrations.sqlalchemy(engine, slow=None), integrations.sqlalchemy(engine, name="other"))
-    with engine.connect() as connection:
-        connection.execute(select(orders))
-    assert await counted(app, "database_slow_queries_total") == {}
-    assert lines("slow_query") == []
 
 
 async def test_own_statements_are_nobodys(postgres: AsyncEngine, observe: Observe, kept: Kept) -> None:
@@ -234,6 +93,26 @@ async def test_pools_are_added_up(postgres: AsyncEngine, engine: Engine, observe
             assert await gauges(app) == (2, 0)
             second.uninstall()
             assert await gauges(app) == (1, 0)
+
+
+async def test_two_parts_of_one_engine_know_it_once(engine: Engine, observe: Observe) -> None:
+    """Its connections are in the gauges once, and those of the part that stays when the other leaves."""
+    app = FastAPI()
+    first, second = (
+        integrations.sqlalchemy(engine, comment=True),
+        integrations.sqlalchemy(engine, name="again", comment=True),
+    )
+    observe(app, first, second)
+    seen: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: seen.append(statement))
+    belvedere.set_request_id("job-1")
+    with engine.connect() as connection:
+        connection.execute(select(orders.c.id))
+        assert await gauges(app) == (1, 0)
+        first.uninstall()
+        assert await gauges(app) == (1, 0)
+    belvedere.set_request_id(None)
+    assert seen[0].count("/*request_id='job-1'*/") == 1
 
 
 async def test_exhausted_pool(postgres: AsyncEngine, observe: Observe) -> None:

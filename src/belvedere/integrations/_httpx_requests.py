@@ -7,12 +7,13 @@ import inspect
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from belvedere import context, failures
 from belvedere.conventions import DURATION_BUCKETS, HTTP_CLIENT_DURATION, KNOWN_METHODS, OTHER, OTHER_METHOD, OVERFLOW
 from belvedere.integrations.spans import ClientSpans
 from belvedere.parts import Host
+from belvedere.redaction import Redactor
 
 FEATURE = "httpx"
 HOSTS = 100
@@ -21,8 +22,21 @@ FAILED = "error"
 """The `status` of a request that had no answer."""
 _INSTRUMENTATION = ("opentelemetry.instrumentation.httpx", "HTTPXClientInstrumentor")
 GIVEN = "belvedere.given"
-"""Where a request of httpx keeps which headers are ours, among its extensions."""
+"""Where a request of httpx keeps which headers are ours, among its extensions; each part its own."""
+WATCHED = "belvedere.watched"
+"""Where it keeps which applications are counting it, while it is under way: several parts may be on its way."""
+TRACED = "belvedere.traced"
+"""The same of its one span."""
 _PROPAGATED = ("traceparent", "tracestate", "baggage")
+
+
+class Sending(NamedTuple):
+    """One request on its way."""
+
+    began: float
+    span: Any
+    counts: bool
+    """Whether it is this part that counts it for its application."""
 
 
 class Requests:
@@ -36,10 +50,13 @@ class Requests:
     def __init__(self, host: Host, hosts: tuple[str, ...] | None) -> None:
         metric = HTTP_CLIENT_DURATION
         self._duration = host.metric("histogram", metric.name, metric.help, metric.labels, buckets=DURATION_BUCKETS)
+        self._counting = f"{WATCHED}.{id(host):x}"
+        self._given = f"{GIVEN}.{id(self):x}"
         self._header = host.settings.requests.header
         self._hosts = hosts
         self._seen: set[str] = set()
         self._spans = ClientSpans(host, _INSTRUMENTATION, {})
+        self._hide = Redactor.after(host.settings).text
         self._clock = time.perf_counter
         self.active = True
         """Whether anything is done: somebody else's wrapping may keep ours in place after we have left."""
@@ -51,7 +68,7 @@ class Requests:
         async def send_async(*args: Any) -> Any:
             if not self.active:
                 return await send(*args)
-            began, span = self._begin(args[-1])
+            sending = self._begin(args[-1])
             answer = error = None
             try:
                 answer = await send(*args)
@@ -59,14 +76,14 @@ class Requests:
                 error = caught
                 raise
             finally:
-                self._end(args[-1], began, span, answer, error)
+                self._end(args[-1], sending, answer, error)
             return answer
 
         @functools.wraps(send)
         def send_here(*args: Any) -> Any:
             if not self.active:
                 return send(*args)
-            began, span = self._begin(args[-1])
+            sending = self._begin(args[-1])
             answer = error = None
             try:
                 answer = send(*args)
@@ -74,34 +91,46 @@ class Requests:
                 error = caught
                 raise
             finally:
-                self._end(args[-1], began, span, answer, error)
+                self._end(args[-1], sending, answer, error)
             return answer
 
         return send_async if inspect.iscoroutinefunction(send) else send_here
 
-    def _begin(self, request: Any) -> tuple[float, Any]:
-        span = None
+    def _begin(self, request: Any) -> Sending:
+        span, counts = None, False
         try:
-            url = request.url
-            if self._spans.tracer is not None:
-                where = {"server.address": url.host, "server.port": url.port or _port(url.scheme)}
-                # Without what may be a secret: user, password, query.
-                full = f"{url.scheme}://{url.netloc.decode('ascii')}{url.path}"
-                method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
-                name = method if method != OTHER_METHOD else "HTTP"
-                span = self._spans.begin(name, {"http.request.method": method, "url.full": full, **where})
+            # Another part of this application may have begun with this very request, or another application's.
+            counts = self._counting not in request.extensions
+            request.extensions[self._counting] = True
+            if self._spans.tracer is not None and TRACED not in request.extensions:
+                span = request.extensions[TRACED] = self._begun(request)
             self._give(request, span)
         except Exception as error:
             failures.contain(FEATURE, error)
-        return self._clock(), span
+        return Sending(self._clock(), span, counts)
 
-    def _end(self, request: Any, began: float, span: Any, answer: Any, error: BaseException | None) -> None:
+    def _begun(self, request: Any) -> Any:
+        url = request.url
+        method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
+        attributes = {
+            "http.request.method": method,
+            # Without what may be a secret: user, password, query.
+            "url.full": self._hide(f"{url.scheme}://{url.netloc.decode('ascii')}{url.path}"),
+            "server.address": url.host,
+            "server.port": url.port or _port(url.scheme),
+        }
+        return self._spans.begin(method if method != OTHER_METHOD else "HTTP", attributes)
+
+    def _end(self, request: Any, sending: Sending, answer: Any, error: BaseException | None) -> None:
         try:
-            seconds = self._clock() - began
-            method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
             status = FAILED if answer is None else str(answer.status_code)
-            self._duration.labels(self._label(request.url), method, status).observe(seconds)
-            if span is not None:
+            if sending.counts:
+                request.extensions.pop(self._counting, None)
+                method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
+                label = self._label(request.url)
+                self._duration.labels(label, method, status).observe(self._clock() - sending.began)
+            if (span := sending.span) is not None:
+                request.extensions.pop(TRACED, None)
                 if answer is not None:
                     span.set_attribute("http.response.status_code", answer.status_code)
                 self._spans.end(span, status if answer is not None and answer.status_code >= 400 else error)
@@ -112,15 +141,17 @@ class Requests:
         """Add the request id and the trace context of the request that is being served, unless they are there."""
         headers = request.headers
         # A redirected request has the headers and the extensions of the one before, which may have gone elsewhere.
-        for name in request.extensions.pop(GIVEN, ()):
+        for name in request.extensions.pop(self._given, ()):
             headers.pop(name, None)
         if self._hosts is not None and not _listed(request.url, self._hosts):
             return
         request_id = context.request_id()
         ids = {} if request_id is None else {self._header: request_id}
-        given = {name: value for name, value in {**ids, **_trace_context(span)}.items() if name not in headers}
+        if "traceparent" not in headers:
+            ids |= _trace_context(span)  # else what belongs to it is the application's to send
+        given = {name: value for name, value in ids.items() if name not in headers}
         headers.update(given)
-        request.extensions[GIVEN] = tuple(given)
+        request.extensions[self._given] = tuple(given)
 
     def _label(self, url: Any) -> str:
         host: str = url.host

@@ -131,6 +131,7 @@ class Redis:
         self._counters, self._commands = counters, commands
         for name in self._caches:
             self._connect(name)
+        commands.watch.begin()
         hook(self, self.client, "execute_command", commands.wrap)
         hook(self, self.client, "pipeline", commands.wrap_pipeline)
 
@@ -139,7 +140,7 @@ class Redis:
         unhook(self, self.client, "execute_command")
         unhook(self, self.client, "pipeline")
         if self._commands is not None:
-            self._commands.active = False
+            self._commands.watch.end()
         self._counters = self._commands = None
         for name in self._caches:
             self._connect(name)

@@ -11,6 +11,7 @@ from redis.asyncio import Redis as AsyncRedis
 from belvedere import failures
 from belvedere.conventions import OPERATION_BUCKETS, OTHER_OPERATION, REDIS_DURATION, REDIS_OPERATIONS
 from belvedere.integrations.spans import ClientSpans
+from belvedere.integrations.watches import Watch
 from belvedere.parts import Host
 
 FEATURE = "redis"
@@ -55,14 +56,15 @@ class Commands:
         attributes = {"db.system.name": "redis"} | {key: value for key, value in where.items() if value}
         self._spans = ClientSpans(host, _INSTRUMENTATION, attributes)
         self._clock = time.perf_counter
-        self.active = True
+        self.watch = Watch(client, host)
         """Whether anything is done: a pipeline, or somebody else's wrapping, may outlive the part."""
 
     def wrap(self, execute: Any) -> Any:
         """Return what is called instead of `execute_command`."""
+        watch = self.watch
 
         async def execute_async(*args: Any, **options: Any) -> Any:
-            if not self.active:
+            if not watch.active:
                 return await execute(*args, **options)
             known, began, span = self._begin(self._look_up(args))
             error = None
@@ -75,7 +77,7 @@ class Commands:
                 self._end(known, began, span, error)
 
         def execute_here(*args: Any, **options: Any) -> Any:
-            if not self.active:
+            if not watch.active:
                 return execute(*args, **options)
             known, began, span = self._begin(self._look_up(args))
             error = None
@@ -105,10 +107,10 @@ class Commands:
         return make
 
     def _watched(self, kind: Any) -> type:
-        commands = self
+        commands, watch = self, self.watch
 
         async def execute_async(pipe: Any, *args: Any, **options: Any) -> Any:
-            if not commands.active:
+            if not watch.active:
                 return await kind.execute(pipe, *args, **options)
             known, began, span = commands._begin(commands._of(PIPELINE))
             error = None
@@ -121,7 +123,7 @@ class Commands:
                 commands._end(known, began, span, error)
 
         def execute_here(pipe: Any, *args: Any, **options: Any) -> Any:
-            if not commands.active:
+            if not watch.active:
                 return kind.execute(pipe, *args, **options)
             known, began, span = commands._begin(commands._of(PIPELINE))
             error = None
@@ -167,7 +169,7 @@ class Commands:
 
     def _begin(self, known: Known) -> tuple[Known, float, Any]:
         span = None
-        if self._spans.tracer is not None:
+        if self.watch.traces:
             try:
                 span = self._spans.begin(known.operation, {"db.operation.name": known.operation})
             except Exception as error:
@@ -176,8 +178,9 @@ class Commands:
 
     def _end(self, known: Known, began: float, span: Any, error: BaseException | None) -> None:
         try:
-            known.add()
-            known.observe(self._clock() - began)
+            if self.watch.counts:
+                known.add()
+                known.observe(self._clock() - began)
             if span is not None:
                 self._spans.end(span, error)
         except Exception as own:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _lock = threading.RLock()
-_totals: WeakKeyDictionary[Any, dict[int, int]] = WeakKeyDictionary()
-"""What each pool adds to a gauge: several engines of one application are shown together."""
+_shown: WeakKeyDictionary[Any, dict[int, set[Any]]] = WeakKeyDictionary()
+"""The connections that each part adds to a gauge: several engines of one application are shown together, and what two
+parts know of one engine once."""
 
 
 class Pool:
@@ -93,9 +94,16 @@ class Pool:
         self._tell()
 
     def _tell(self) -> None:
-        used = len(self._used)
         with _lock:
-            for gauge, value in ((self._active, used), (self._idle, len(self._open) - used)):
-                parts = _totals.setdefault(gauge, {})
-                parts[id(self)] = value
-                gauge.set(sum(parts.values()))
+            active, either = self._total(self._active, self._used), self._total(self._idle, self._open)
+            self._active.set(active)
+            self._idle.set(either - active)
+
+    def _total(self, gauge: Any, own: set[Any]) -> int:
+        """Return how many connections a gauge shows, of all parts that share it."""
+        parts = _shown.setdefault(gauge, {})
+        if own:
+            parts[id(self)] = own
+        else:
+            parts.pop(id(self), None)
+        return len(own) if len(parts) == (1 if own else 0) else len(set().union(*parts.values()))

@@ -7,7 +7,9 @@ is known of one goes with it.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
@@ -23,7 +25,7 @@ from belvedere.conventions import (
     OWN_STATEMENT,
     IntegrationEvent,
 )
-from belvedere.integrations._sqlalchemy_statements import of_compiled, of_text
+from belvedere.integrations._sqlalchemy_statements import of_compiled, of_text, without_literals
 from belvedere.integrations.spans import ClientSpans
 from belvedere.parts import Host
 
@@ -33,17 +35,22 @@ if TYPE_CHECKING:
 FEATURE = "sqlalchemy"
 TEXT = 4000
 """Characters of a statement that a log line or a span shows at most."""
+_TRACED = "_belvedere_span"
+"""Where a statement that is being executed keeps its one span."""
 _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
 _INSTRUMENTATION = ("opentelemetry.instrumentation.sqlalchemy", "SQLAlchemyInstrumentor")
 
 
-class Known(NamedTuple):
+@dataclass(slots=True)
+class Known:
     """What is known of a statement, and the cells that it is counted in."""
 
     operation: str
     table: str
-    count: Any
-    observe: Any
+    count: Callable[[], None]
+    observe: Callable[[float], None]
+    text: str | None = None
+    """How it is shown, once it has been."""
 
 
 class Queries:
@@ -70,7 +77,8 @@ class Queries:
         self._slow = float("inf") if slow is None else slow
         self._comment = comment
         self._known: WeakKeyDictionary[Any, Known] = WeakKeyDictionary()
-        self._mark = f"_belvedere_{id(self):x}"
+        # Several parts may listen to one engine: the first counts for an application, and makes the span for all.
+        self._mark = f"_belvedere_{id(host):x}"
         url = engine.url
         system = engine.dialect.name
         where = {"db.namespace": url.database, "server.address": url.host, "server.port": url.port}
@@ -95,10 +103,14 @@ class Queries:
         if running is None or OWN_STATEMENT in running.execution_options:
             return statement, parameters
         try:
-            span = None if self._spans.tracer is None else self._begun(running, statement)
+            kept = running.__dict__
+            if self._mark not in kept:
+                span = None
+                if self._spans.tracer is not None and _TRACED not in kept:
+                    span = kept[_TRACED] = self._begun(running, statement)
+                kept[self._mark] = (self._clock(), span)
             if self._comment:
                 statement = _commented(statement)
-            setattr(running, self._mark, (self._clock(), span))
         except Exception as error:
             failures.contain(FEATURE, error)
         return statement, parameters
@@ -123,6 +135,7 @@ class Queries:
             if seconds >= self._slow:
                 self._slow_query(known, running, statement, seconds)
             if span is not None:
+                running.__dict__.pop(_TRACED, None)
                 self._spans.end(span, error)
         except Exception as own:
             failures.contain(FEATURE, own)
@@ -153,12 +166,12 @@ class Queries:
                 operation=known.operation,
                 table=known.table,
                 latency_ms=round(seconds * 1000, 2),
-                statement=_text(running, statement),
+                statement=_text(known, running, statement),
             )
 
     def _begun(self, running: Any, statement: str) -> Any:
         known = self._look_up(running.compiled, statement)
-        attributes = {"db.operation.name": known.operation, "db.query.text": _text(running, statement)}
+        attributes = {"db.operation.name": known.operation, "db.query.text": _text(known, running, statement)}
         name = known.operation
         if known.table != OTHER:
             attributes["db.collection.name"] = known.table
@@ -166,9 +179,13 @@ class Queries:
         return self._spans.begin(name, attributes)
 
 
-def _text(running: Any, statement: str) -> str:
-    # The compiled form has places where some drivers get values, such as those of an IN.
-    return (statement if running.compiled is None else str(running.compiled))[:TEXT]
+def _text(known: Known, running: Any, statement: str) -> str:
+    if running.compiled is None:
+        return without_literals(statement[:TEXT])
+    if known.text is None:
+        # The compiled form has places where some drivers get values, such as those of an IN.
+        known.text = without_literals(str(running.compiled)[:TEXT])
+    return known.text
 
 
 def _commented(statement: str) -> str:
@@ -176,4 +193,5 @@ def _commented(statement: str) -> str:
     request_id = context.request_id()
     if request_id is None or not context.valid_id(request_id.encode("ascii", "replace")):
         return statement
-    return f"{statement} /*request_id='{request_id}'*/"
+    comment = f" /*request_id='{request_id}'*/"
+    return statement if statement.endswith(comment) else statement + comment

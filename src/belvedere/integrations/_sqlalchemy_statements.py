@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from sqlalchemy.sql.dml import UpdateBase
@@ -50,6 +51,25 @@ _WORDS: Final = frozenset(
 )
 _DEPTH: Final = 20
 """Subqueries in subqueries that are looked into."""
+
+
+_LITERAL: Final = re.compile(
+    r"""(--[^\n]*|/\*.*?\*/|"[^"]*")"""  # comments and names stay
+    r"""|'(?:[^']|'')*'?|\$(\w*)\$.*?(?:\$\2\$|\Z)""",
+    re.DOTALL,
+)
+
+
+def without_literals(statement: str) -> str:
+    """Return a statement's text with `'?'` for each quoted value in it: what is written there is a value as well.
+
+    Where a backslash precedes a quote, it depends on the database where the value ends: the rest is left out.
+    """
+    if "'" not in statement and "$" not in statement:
+        return statement
+    if "\\'" in statement:
+        return statement.partition("'")[0] + "'?' …"
+    return _LITERAL.sub(lambda found: found[1] or "'?'", statement)
 
 
 def of_compiled(compiled: Any) -> tuple[str, str]:

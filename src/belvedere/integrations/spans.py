@@ -29,7 +29,11 @@ class ClientSpans:
         """Return a span that has begun; `None` where there is to be none. It is not made current."""
         if self.tracer is None or self._made_elsewhere():
             return None
+        from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
         from opentelemetry.trace import SpanKind
+
+        if get_value(_SUPPRESS_INSTRUMENTATION_KEY):
+            return None  # within `suppress_instrumentation()`, as all instrumentations have it
 
         return self.tracer.start_span(name, kind=SpanKind.CLIENT, attributes={**self._attributes, **attributes})
 
