@@ -96,6 +96,6 @@ class S3:
     def uninstall(self) -> None:
         """Leave the clients as they were."""
         if self._calls is not None:
-            self._calls.active = False
+            self._calls.end()
         self._clients.forget()
         self._calls = None

@@ -11,6 +11,7 @@ from belvedere import failures
 from belvedere.conventions import OPERATION_BUCKETS, OTHER_OPERATION, S3_DURATION
 from belvedere.integrations._s3_clients import is_async
 from belvedere.integrations.spans import ClientSpans
+from belvedere.integrations.watches import Watch
 from belvedere.parts import Host
 
 FEATURE = "s3"
@@ -35,14 +36,24 @@ class Calls:
         self._spans = ClientSpans(host, (_MODULE, "BotocoreInstrumentor"), attributes)
         self._async_spans = ClientSpans(host, (_MODULE, "AiobotocoreInstrumentor"), attributes)
         self._clock = time.perf_counter
-        self.active = True
-        """Whether anything is done: clients of a session, or somebody else's wrapping, may outlive the part."""
+        self._host = host
+        self._watch = Watch(self, host)
+
+    def begin(self, target: object) -> None:
+        """Watch the operations of a client, or of all that a session makes."""
+        self._watch.end()
+        self._watch = Watch(target, self._host)
+        self._watch.begin()
+
+    def end(self) -> None:
+        """Let everything through: clients of a session, or somebody else's wrapping, may outlive the part."""
+        self._watch.end()
 
     def wrap(self, client: Any, call: Any) -> Any:
         """Return what is called instead: of `client` (`operation, parameters`), else of a class, with the client."""
 
         async def call_async(*args: Any) -> Any:
-            if not self.active:
+            if not self._watch.active:
                 return await call(*args)
             which, *rest = args if client is None else (client, *args)
             began, span = self._begin(which, *rest)
@@ -57,7 +68,7 @@ class Calls:
             return answer
 
         def call_here(*args: Any) -> Any:
-            if not self.active:
+            if not self._watch.active:
                 return call(*args)
             which, *rest = args if client is None else (client, *args)
             began, span = self._begin(which, *rest)
@@ -80,7 +91,7 @@ class Calls:
     def _begin(self, client: Any, operation: str, parameters: Mapping[str, Any]) -> tuple[float, Any]:
         span = None
         spans = self._async_spans if is_async(client) else self._spans
-        if spans.tracer is not None:
+        if self._watch.traces:
             try:
                 span = spans.begin(f"S3.{operation}", _attributes(client, operation, parameters))
             except Exception as error:
@@ -90,7 +101,8 @@ class Calls:
     def _end(self, began: tuple[Any, str, float, Any], answer: Any, error: BaseException | None) -> None:
         client, operation, since, span = began
         try:
-            (self._known.get(operation) or self._look_up(client, operation))(self._clock() - since)
+            if self._watch.counts:
+                (self._known.get(operation) or self._look_up(client, operation))(self._clock() - since)
             if span is not None:
                 response = answer if error is None else getattr(error, "response", None)
                 about = response if isinstance(response, Mapping) else {}

@@ -67,8 +67,10 @@ class Clients:
         """Have operations go through `calls`."""
         self._calls = calls
         if self.session is not None:
+            calls.begin(self.session)
             self.session.get_component("event_emitter").register_first(MADE, self._class_made)
         elif self.client is not None:
+            calls.begin(self.client)
             hook(self, self.client, CALL, partial(calls.wrap, self.client))
 
     def forget(self) -> None:
@@ -92,6 +94,7 @@ class Clients:
         """Take a client that was made; return it."""
         self.client = _of_s3(client)
         if self.session is None and self._calls is not None:
+            self._calls.begin(client)
             hook(self, client, CALL, partial(self._calls.wrap, client))
         return client
 
