@@ -177,6 +177,19 @@ S3_DURATION: Final = MetricName(
     "Time from calling an operation of S3 to the headers of its answer, retries included.",
     ("operation",),
 )
+ML_PREDICTIONS: Final = MetricName(
+    "ml_predictions_total", "counter", "Predictions by status: success, error or cancelled.", ("model", "status")
+)
+ML_DURATION: Final = MetricName(
+    "ml_prediction_duration_seconds", "histogram", "Time that a prediction took, failed ones included.", ("model",)
+)
+ML_HITS: Final = MetricName(
+    "ml_cache_hits_total", "counter", "Predictions, or parts of them, that a cache had.", ("model",)
+)
+ML_MISSES: Final = MetricName("ml_cache_misses_total", "counter", "Those that a cache did not have.", ("model",))
+ML_HIT_RATE: Final = MetricName(
+    "ml_cache_hit_rate", "gauge", "Share of hits among hits and misses since the start, of all workers.", ("model",)
+)
 
 HTTP_METRICS: Final = (
     HTTP_REQUESTS,
@@ -225,6 +238,8 @@ REDIS_METRICS: Final = (REDIS_OPERATIONS, REDIS_DURATION, REDIS_HITS, REDIS_MISS
 HTTP_CLIENT_METRICS: Final = (HTTP_CLIENT_DURATION,)
 
 S3_METRICS: Final = (S3_DURATION,)
+
+ML_METRICS: Final = (ML_PREDICTIONS, ML_DURATION, ML_HITS, ML_MISSES, ML_HIT_RATE)
 
 SIZE_BUCKETS: Final = (100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
 """Bounds of the size histograms in bytes: 100 B to 10 MB by tens."""
@@ -300,6 +315,8 @@ class SpanAttribute:
     """
 
     REQUEST_ID: Final = "belvedere.request_id"
+    MODEL: Final = "belvedere.model"
+    """Of the span of a prediction; OpenTelemetry's conventions know generative models alone."""
     USER_ID: Final = "user.id"
     """https://opentelemetry.io/docs/specs/semconv/registry/attributes/user/; what was bound as `user_id`."""
 

@@ -39,7 +39,7 @@ class Subject:
     """One integration, connected.
 
     Args:
-        extra: what is installed for it.
+        extra: what is installed for it; none for what needs no library.
         module: the library, without which it is missing.
         part: makes a part with these options.
         use: does something through the library, and returns when it is done.
@@ -253,6 +253,33 @@ async def s3_session(request: pytest.FixtureRequest, relays: Relays) -> Subject:
     return subject
 
 
+async def ml(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    parts: list[Any] = []
+
+    def part(**options: Any) -> Any:
+        parts.append(integrations.ml({"moderation": len}, **{**READY, **options}))
+        return parts[-1]
+
+    async def use() -> None:
+        for one in parts:
+            one.track("moderation")(len)("text")
+            one.lookup("moderation")(len)("text")
+
+    async def close() -> None:
+        parts.clear()
+
+    return Subject(
+        extra="",
+        module="",
+        part=part,
+        use=use,
+        close=close,
+        metrics=conventions.ML_METRICS,
+        hooks=lambda: [one._predictions for one in parts if one._predictions is not None],
+        details={"loaded_models", "model_count"},
+    )
+
+
 async def _redis(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, str]:
     """Have a user with a password, and a relay."""
     url = request.getfixturevalue("redis_url")
@@ -326,4 +353,5 @@ SUBJECTS = {
     "s3-async": s3_async,
     "s3-sync": s3_sync,
     "s3-session": s3_session,
+    "ml": ml,
 }

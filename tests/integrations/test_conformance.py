@@ -71,6 +71,8 @@ async def test_a_failed_installation_leaves_nothing(subject: Subject, observe: O
 
 def test_the_extra_is_named(subject: Subject) -> None:
     """Without the library, the call tells what to install."""
+    if not subject.extra:
+        pytest.skip("it needs no library")
     assert subject.without_library().endswith(f"is not installed: pip install '{subject.extra}'")
 
 

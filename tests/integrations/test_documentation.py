@@ -12,7 +12,7 @@ from belvedere import integrations
 from belvedere.conventions import IntegrationEvent
 
 PAGE = (Path(__file__).parents[2] / "docs" / "integrations.md").read_text(encoding="utf-8")
-TITLES = {"sqlalchemy": "SQLAlchemy", "redis": "Redis", "httpx": "httpx", "s3": "S3"}
+TITLES = {"sqlalchemy": "SQLAlchemy", "redis": "Redis", "httpx": "httpx", "s3": "S3", "ml": "Machine learning"}
 
 
 def test_every_event_is_on_the_page() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from belvedere.conventions import REDIS_HITS, REDIS_MISSES
+from belvedere.integrations.caches import Cache
 from belvedere.integrations.extras import require
 from belvedere.integrations.hooks import hook, unhook
 from belvedere.parts import Check, Host, Probe
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     import redis.asyncio as async_library
 
     from belvedere.integrations._redis_commands import Commands
-
-Value = TypeVar("Value")
 
 
 def redis(
@@ -53,36 +52,6 @@ def redis(
     if ping is not None and not callable(ping):
         raise TypeError(f"integrations.redis: ping is what the check calls, not {ping!r}")
     return Redis(client, name, {"critical": critical, "probes": probes, "timeout": timeout}, ping)
-
-
-class Cache:
-    """Counts hits and misses of what an application keeps in Redis under one name; call it with what was found."""
-
-    def __init__(self) -> None:
-        self._hits: Any = None
-        self._misses: Any = None
-
-    def __call__(self, value: Value) -> Value:
-        """Count a miss if `value` is `None`, else a hit; return it."""
-        if value is None:
-            self.miss()
-        else:
-            self.hit()
-        return value
-
-    def hit(self) -> None:
-        """Count a hit."""
-        if self._hits is not None:
-            self._hits.inc()
-
-    def miss(self) -> None:
-        """Count a miss."""
-        if self._misses is not None:
-            self._misses.inc()
-
-    def count_in(self, hits: Any, misses: Any) -> None:
-        """Count there from now on; `None`: nowhere."""
-        self._hits, self._misses = hits, misses
 
 
 class Redis:

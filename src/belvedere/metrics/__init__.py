@@ -162,6 +162,30 @@ class Metrics:
             combine=combine,
         )
 
+    def ratio(self, name: str, documentation: str, labels: Sequence[str], part: str, rest: str) -> None:
+        """Have a gauge show, at each scrape, which share of what two counters count is the first's.
+
+        Over all workers: the ratios of each could not be put together.
+        """
+
+        async def read() -> dict[tuple[str, ...], float]:
+            found: list[Mapping[tuple[str, ...], float]] = []
+            await self.endpoint.in_thread(lambda: found.extend(self._totals(part, rest)))
+            parts, rests = found
+            both = {labels: parts.get(labels, 0.0) + rests.get(labels, 0.0) for labels in {*parts, *rests}}
+            return {labels: parts.get(labels, 0.0) / total for labels, total in both.items() if total}
+
+        series = self._settings.max_series
+        self.declared.declare(Gauge, "gauge", name, documentation, labels, max_series=series, read=read)
+
+    def _totals(self, *names: str) -> list[Mapping[tuple[str, ...], float]]:
+        """Return what counters of this application have counted, in all workers."""
+        families = workers.families(self)
+        if families is None:
+            return [self.declared.totals(name) for name in names]
+        by_name = {name: family for family in families for name in family.names}
+        return [by_name[name].totals() if name in by_name else {} for name in names]
+
     async def refresh(self) -> None:
         """Bring everything up to date that has to be asked on the event loop."""
         await asyncio.gather(*(_read(declared) for declared in self._all_declared() if declared.read is not None))

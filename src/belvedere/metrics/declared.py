@@ -180,6 +180,11 @@ class Declarations:
             )
             return metric
 
+    def totals(self, name: str) -> dict[tuple[str, ...], float]:
+        """Return what a counter has counted in this process, by the values of its labels."""
+        samples = [sample for family in self.known[name].metric.collect() for sample in family.samples]
+        return {tuple(sample.labels.values()): sample.value for sample in samples if sample.name == name}
+
     def _taken(self, name: str, kind: MetricType) -> str:
         wanted = set(_used(name, kind))
         for known in self.known.values():

@@ -59,6 +59,12 @@ class Host(Protocol):
         `combine` says how the gauges of several workers become one.
         """
 
+    def ratio(self, name: str, documentation: str, labels: Sequence[str], part: str, rest: str) -> None:
+        """Have a gauge show which share of what two counters count is the first's, over all workers.
+
+        `part` and `rest` are counters of this application, with the same labels; where both are 0 there is no series.
+        """
+
     def check(self, check: Check) -> None:
         """Add a health check."""
 

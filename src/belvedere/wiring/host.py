@@ -58,6 +58,10 @@ class AppHost:
         options = {"buckets": buckets} if buckets else {}
         return _METRICS[kind](name, documentation, labels, registry=None, **options)
 
+    def ratio(self, name: str, documentation: str, labels: Sequence[str], part: str, rest: str) -> None:
+        if self._metrics is not None:
+            self._metrics.ratio(name, documentation, labels, part, rest)
+
     def check(self, check: Check) -> None:
         if self._health is not None:
             self._health.add(check)

@@ -83,6 +83,10 @@ class MergedFamily:
         """Show these totals, values of each worker and exemplars from now on."""
         self._totals, self._values, self._exemplars = totals, values, exemplars
 
+    def totals(self) -> dict[tuple[str, ...], float]:
+        """Return the value of each series of a counter, by its labels."""
+        return {values: self._total(series, VALUE) for values, series in list(self.series.items())}
+
     def lines(self, *, openmetrics: bool) -> Iterator[str]:
         """Yield the family in Prometheus text format, or in OpenMetrics with exemplars, a series at a time."""
         series_lines = {"histogram": self._histogram, "summary": self._summary}.get(self.kind, self._single)
