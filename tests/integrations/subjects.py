@@ -48,6 +48,7 @@ class Subject:
         hooks: returns what is installed in the library now.
         relay: stands before the server; `None` where there is none.
         checked: whether it has a check.
+        shared: whether several parts may watch the same calls.
         waits: whether its driver waits for ever for a connection that was lost without a word.
     """
 
@@ -60,6 +61,7 @@ class Subject:
     hooks: Callable[[], Any]
     relay: Relay | None = None
     checked: bool = True
+    shared: bool = True
     waits: bool = False
     absent: str = ""
     details: set[str] = field(default_factory=set)
@@ -276,6 +278,7 @@ async def ml(request: pytest.FixtureRequest, relays: Relays) -> Subject:
         close=close,
         metrics=conventions.ML_METRICS,
         hooks=lambda: [one._predictions for one in parts if one._predictions is not None],
+        shared=False,
         details={"loaded_models", "model_count"},
     )
 
