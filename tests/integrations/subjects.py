@@ -219,8 +219,7 @@ async def s3_async(request: pytest.FixtureRequest, relays: Relays) -> Subject:
 
 async def s3_sync(request: pytest.FixtureRequest, relays: Relays) -> Subject:
     relay, options = await _s3(request, relays)
-    once = Config(read_timeout=2, connect_timeout=2, retries={"total_max_attempts": 1})
-    client = boto3.Session().client("s3", **options, config=once)
+    client = boto3.Session().client("s3", **options)
 
     async def use() -> None:
         await asyncio.to_thread(client.list_objects_v2, Bucket=BUCKET)
@@ -303,7 +302,9 @@ async def _s3(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, di
     client = boto3.Session().client("s3", **options, endpoint_url=url)
     await asyncio.to_thread(client.create_bucket, Bucket=BUCKET)
     client.close()
-    return relay, {**options, "endpoint_url": f"http://127.0.0.1:{relay.port}"}
+    # By itself it tries again for up to 15 seconds.
+    once = Config(read_timeout=2, connect_timeout=2, retries={"total_max_attempts": 1})
+    return relay, {**options, "endpoint_url": f"http://127.0.0.1:{relay.port}", "config": once}
 
 
 def _of_s3(client: Any, use: Any, close: Any, relay: Relay, hooks: Callable[[], Any]) -> Subject:
