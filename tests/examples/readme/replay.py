@@ -63,18 +63,22 @@ def demo(folder: Path) -> Iterator[Shell]:
     """Run the demo on a new database, and a shell beside it."""
     port = free_port()
     known = {name.upper() for name in Config.model_fields}
-    settings = {name: value for name, value in os.environ.items() if name not in known} | {
+    unset = {name: value for name, value in os.environ.items() if name not in known} | {
+        "XDG_STATE_HOME": str(folder / "state"),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]),
+    }
+    settings = {
+        **unset,
         "DATABASE_URL": f"sqlite:///{folder / 'scholarships.db'}",
         "DEMO_PASSWORD": PASSWORD,
         "PORT": str(port),
-        "XDG_STATE_HOME": str(folder / "state"),
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]),
     }
     command = [sys.executable, "-m", "scholarships", "demo"]
     with launch.running(command, folder, settings, port) as process:
         launch.wait_for(process.serves, process)
         with subprocess.Popen(
-            ["bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ["bash"], env=unset, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as shell:
             yield Shell(shell, port)
             shell.communicate()
