@@ -82,6 +82,16 @@ async def test_metrics(client: httpx.AsyncClient) -> None:
     }
 
 
+async def test_openmetrics(client: httpx.AsyncClient) -> None:
+    """Metrics are Prometheus text, and OpenMetrics for those who ask for it."""
+    plain = await client.get("/metrics")
+    assert plain.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    asked = await client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert asked.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert asked.text.endswith("# EOF\n")
+    assert "database_query_duration_seconds_bucket{" in asked.text
+
+
 async def samples(client: httpx.AsyncClient) -> dict[str, float]:
     lines = (await client.get("/metrics")).text.splitlines()
     wanted = ("http_requests_total{", "database_query_duration_seconds_count{")

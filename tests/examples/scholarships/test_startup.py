@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import pytest
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import URL, Connection, delete, func, insert, inspect, select, text
+from sqlalchemy import URL, Connection, Integer, delete, func, insert, inspect, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 import scholarships
 from scholarships.config import Config
@@ -119,6 +120,32 @@ def test_models(empty_url: URL) -> None:
     """The migrations make what the models describe."""
     prepare(empty_url)
     in_database(empty_url, lambda connection: alembic(connection, command.check))
+
+
+def test_table_of_interactions(empty_url: URL) -> None:
+    """It has the columns and indexes of the contract; JSONB and moments with their zone on PostgreSQL."""
+    prepare(empty_url)
+
+    def look(connection: Connection) -> tuple[dict[str, Any], set[tuple[str, ...]], list[list[str]]]:
+        found = inspect(connection)
+        columns = {column["name"]: column for column in found.get_columns("interactions")}
+        indexes = {tuple(map(str, index["column_names"])) for index in found.get_indexes("interactions")}
+        return columns, indexes, [each["column_names"] for each in found.get_unique_constraints("interactions")]
+
+    columns, indexes, unique = in_database(empty_url, look)
+    assert {name for name, column in columns.items() if not column["nullable"]} == {
+        "id", "event_id", "event_type", "path", "method", "status", "metadata", "created_at",
+    }  # fmt: skip
+    assert columns.keys() - {name for name, column in columns.items() if not column["nullable"]} == {
+        "user_id", "scholarship_id", "trace_id",
+    }  # fmt: skip
+    assert indexes >= {("event_type", "created_at"), ("scholarship_id",)}
+    assert ["event_id"] in unique
+    assert columns["created_at"]["default"]
+    assert isinstance(columns["scholarship_id"]["type"], Integer)
+    if empty_url.get_backend_name() == "postgresql":
+        assert isinstance(columns["metadata"]["type"], JSONB)
+        assert columns["created_at"]["type"].timezone
 
 
 def test_down_and_up(empty_url: URL) -> None:

@@ -1,67 +1,27 @@
-"""Interactions: what is recorded of each call, and how it is read."""
+"""Interactions: what is recorded of each call."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
 import httpx
 import pytest
-import pytest_asyncio
 from fastapi import FastAPI, Request, Response
-from sqlalchemy import URL, select
+from sqlalchemy import URL
 
 from scholarships.config import Config
 from scholarships.repository import Scholarships
 from scholarships.services.interaction_service import log_interaction
-from scholarships.telemetry import Telemetry
 from tests.drive import Exchange
 from tests.examples.scholarships.databases import PASSWORD
 from tests.examples.scholarships.identities import FREELY, bearer
-from tests.examples.scholarships.outages import Outage, outage
+from tests.examples.scholarships.interactions.rows import cut_off, row, row_of, rows_of
 from tests.examples.scholarships.serving import calling, served
 from tests.examples.scholarships.test_writing import DRAFT
 
 ADMIN, PARTNER, STUDENT = bearer("admin"), bearer("partner"), bearer("student")
-
-
-@pytest_asyncio.fixture
-async def app(written_url: URL) -> AsyncIterator[FastAPI]:
-    """A service that may be written to, as often as one likes."""
-    async with served(Config(database_url=written_url, **FREELY)) as app:
-        yield app
-
-
-async def rows_of(app: FastAPI, request_id: str) -> list[dict[str, Any]]:
-    """Return all that was recorded of a request."""
-    telemetry: Telemetry = app.state.telemetry
-    assert await telemetry.interactions.flush(30)
-    table = telemetry.interactions.table
-    async with telemetry._database.engine.connect() as connection:
-        found = await connection.execute(select(table).where(table.c.trace_id == request_id))
-        return [dict(row) for row in found.mappings()]
-
-
-async def row_of(app: FastAPI, answer: httpx.Response) -> dict[str, Any]:
-    """Return the one row of an answer, without what differs each time; it is of this moment."""
-    (row,) = await rows_of(app, answer.headers["X-Request-ID"])
-    created = row.pop("created_at")
-    created = created.replace(tzinfo=UTC) if created.tzinfo is None else created
-    assert abs(datetime.now(UTC) - created) < timedelta(minutes=1)
-    assert len(row.pop("event_id")) >= 32
-    assert row.pop("id") > 0
-    assert row.pop("trace_id") == answer.headers["X-Request-ID"]
-    assert row.pop("status") == answer.status_code
-    return row
-
-
-def row(event: str, method: str, path: str, **more: Any) -> dict[str, Any]:
-    nothing: dict[str, Any] = {"user_id": None, "scholarship_id": None, "metadata": {}}
-    return {"event_type": event, "method": method, "path": path, **nothing, **more}
 
 
 async def test_interaction_logged_on_list(app: FastAPI, client: httpx.AsyncClient) -> None:
@@ -97,17 +57,6 @@ async def test_interaction_logged_on_search_with_filters(app: FastAPI, client: h
     assert metadata.pop("query").startswith("climate ")
     assert metadata == {"min_amount": 10000, "deadline_after": "2027-01-01", "limit": 5}
     assert recorded == row("search_scholarships", "POST", "/search", metadata=metadata)
-
-
-@asynccontextmanager
-async def cut_off(url: URL) -> AsyncIterator[tuple[Outage, FastAPI, httpx.AsyncClient]]:
-    """Yield a service over a database that can be cut, and what calls it."""
-    async with (
-        outage(url) as database,
-        served(Config(database_url=database.url, **FREELY)) as app,
-        calling(app) as client,
-    ):
-        yield database, app, client
 
 
 async def test_interaction_logging_does_not_break_on_error(written_url: URL) -> None:
@@ -278,130 +227,3 @@ async def test_by_hand(app: FastAPI) -> None:
     (found,) = await rows_of(app, "by-hand")
     assert (found["status"], found["user_id"], found["scholarship_id"]) == (200, "somebody", 7)
     assert found["metadata"] == {"format": "csv", "password": "[redacted]"}
-
-
-async def recorded_of(client: httpx.AsyncClient, **params: Any) -> list[dict[str, Any]]:
-    answer = await client.get("/interactions", params=params, headers=ADMIN)
-    assert answer.status_code == 200, answer.text
-    items: list[dict[str, Any]] = answer.json()["items"]
-    return items
-
-
-async def test_reading(app: FastAPI, client: httpx.AsyncClient) -> None:
-    """An admin reads interactions by event, scholarship, user and time, the newest first."""
-    before = datetime.now(UTC)
-    answers = [await client.get(f"/scholarships/{number}", headers=PARTNER) for number in (11, 12, 11)]
-    await client.get("/")
-    await app.state.telemetry.interactions.flush()
-    ids = [answer.headers["X-Request-ID"] for answer in answers]
-    since = before.isoformat()
-    newest = await recorded_of(client, event_type="view_scholarship", since=since)
-    assert [item["trace_id"] for item in newest] == ids[::-1]
-    first = newest[-1]
-    assert datetime.fromisoformat(first.pop("created_at")) >= before
-    assert first == {
-        "id": first["id"],
-        "event_id": first["event_id"],
-        "event_type": "view_scholarship",
-        "user_id": "partner",
-        "scholarship_id": 11,
-        "path": "/scholarships/11",
-        "method": "GET",
-        "status": 200,
-        "trace_id": ids[0],
-        "metadata": {},
-    }
-    assert [item["trace_id"] for item in await recorded_of(client, scholarship_id=11, since=since)] == [ids[2], ids[0]]
-    assert len(await recorded_of(client, user_id="partner", since=since)) == 3
-    assert await recorded_of(client, user_id="partner", until=since, since=since) == []
-    assert await recorded_of(client, event_type="' OR 1=1 --") == []
-
-
-async def test_pages(app: FastAPI, client: httpx.AsyncClient) -> None:
-    """The pages have everything once, also while more is recorded."""
-    for _ in range(5):
-        await client.get("/scholarships/13")
-    await app.state.telemetry.interactions.flush()
-    found: list[int] = []
-    after: dict[str, str] = {}
-    while True:
-        params = {"scholarship_id": "13", "limit": "2", **after}
-        page = (await client.get("/interactions", params=params, headers=ADMIN)).json()
-        found += [item["id"] for item in page["items"]]
-        if page["next"] is None:
-            break
-        after = {"after": page["next"]}
-        await client.get("/scholarships/13")
-        await app.state.telemetry.interactions.flush()
-    assert len(found) == len(set(found)) == 5
-
-
-async def test_summary(app: FastAPI, client: httpx.AsyncClient) -> None:
-    """Interactions are counted by event, answer and stretch of time."""
-    since = datetime.now(UTC).isoformat()
-    for number in (14, 14, 99998):
-        await client.get(f"/scholarships/{number}", headers=STUDENT)
-    await client.get("/")
-    await app.state.telemetry.interactions.flush()
-    answer = await client.get("/interactions/summary", params={"since": since}, headers=ADMIN)
-    assert answer.status_code == 200
-    counted = {item["event_type"]: item for item in answer.json()["items"]}
-    assert counted.keys() == {"view_scholarship", "root_view"}
-    views = counted["view_scholarship"]
-    assert (views["count"], views["users"], views["start"]) == (3, 1, None)
-    assert views["statuses"] == {"2xx": 2, "4xx": 1}
-    assert since <= views["first"] <= views["last"]
-    params: dict[str, str | int] = {"since": since, "bucket": "day", "scholarship_id": 14}
-    (day,) = (await client.get("/interactions/summary", params=params, headers=ADMIN)).json()["items"]
-    assert day["count"] == 2
-    assert datetime.fromisoformat(day["start"]).time().isoformat() == "00:00:00"
-
-
-@pytest.mark.parametrize("path", ["/interactions", "/interactions/summary"])
-async def test_who(client: httpx.AsyncClient, path: str) -> None:
-    """Nobody but an admin reads what others did, and nobody else is told which parameters there are."""
-    for headers, status in (({}, 401), (STUDENT, 403), (PARTNER, 403)):
-        assert (await client.get(path, params={"limit": 0}, headers=headers)).status_code == status
-
-
-@pytest.mark.parametrize(
-    ("path", "params", "place"),
-    [
-        ("", {"limit": 0}, "limit"),
-        ("", {"limit": 1001}, "limit"),
-        ("", {"scholarship_id": "x"}, "scholarship_id"),
-        ("", {"scholarship_id": 2**31}, "scholarship_id"),
-        ("", {"event": "root_view"}, "event"),
-        ("", {"since": "yesterday"}, "since"),
-        ("", {"since": "0.5"}, "since"),
-        ("", {"since": "0001-01-01T00:00:00+14:00"}, "since"),
-        ("", {"since": "2027-01-02", "until": "2027-01-01"}, "until"),
-        ("/summary", {"bucket": "year"}, "bucket"),
-        ("/summary", {"limit": 1}, "limit"),
-    ],
-)
-async def test_invalid(client: httpx.AsyncClient, path: str, params: dict[str, Any], place: str) -> None:
-    """What is no filter is refused, with its place."""
-    answer = await client.get(f"/interactions{path}", params=params, headers=ADMIN)
-    assert answer.status_code == 422, answer.text
-    assert [problem["loc"] for problem in answer.json()["details"]] == [["query", place]]
-
-
-@pytest.mark.parametrize("after", ["nonsense", "MS4x\0", "9" * 200])
-async def test_no_page(client: httpx.AsyncClient, after: str) -> None:
-    """A place that no page has is a 404."""
-    answer = await client.get("/interactions", params={"after": after}, headers=ADMIN)
-    assert answer.status_code == 404
-    assert answer.json()["message"] == "There is no such page: after takes the next of another"
-
-
-async def test_away(written_url: URL) -> None:
-    """While the database is away, interactions cannot be read, which is a 503."""
-    if written_url.get_backend_name() == "sqlite":
-        pytest.skip("a file does not go away")
-    async with cut_off(written_url) as (database, _app, client):
-        await database.down()
-        for path in ("/interactions", "/interactions/summary"):
-            answer = await client.get(path, headers=ADMIN)
-            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-        await database.up()
