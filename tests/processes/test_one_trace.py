@@ -1,0 +1,213 @@
+"""One request through services, a database and Redis is one trace, and has one request id, in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+from tests.processes.launch import Process, launch, wait_for
+from tests.tracing.receiver import Receiver, receiving
+
+pytestmark = pytest.mark.timeout(180)
+
+SHOP = """
+import os
+
+import belvedere
+import httpx
+import redis.asyncio
+from belvedere import integrations
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+app = FastAPI(title="shop")
+engine = create_async_engine(os.environ["DATABASE_URL"])
+client = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
+belvedere.observe(app, integrations.sqlalchemy(engine), integrations.redis(client), integrations.httpx())
+log = belvedere.get_logger("shop")
+
+
+@app.get("/orders/{order_id}")
+async def order(order_id: int) -> int:
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+    await client.get("order")
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(f"{os.environ['STOCK_URL']}/stock/{order_id}")
+    log.info("ordered")
+    return answer.json()
+"""
+
+STOCK = """
+import os
+
+import belvedere
+from belvedere import integrations
+from fastapi import FastAPI
+from sqlalchemy import create_engine, select, table
+
+app = FastAPI(title="stock")
+engine = create_engine(os.environ["DATABASE_URL"].replace("asyncpg", "psycopg"))
+belvedere.observe(app, integrations.sqlalchemy(engine))
+log = belvedere.get_logger("stock")
+
+
+@app.get("/stock/{item_id}")
+def stock(item_id: int) -> int:
+    with engine.connect() as connection:
+        found = connection.execute(select(1).select_from(table("pg_class")).limit(1)).scalar_one()
+    log.info("counted")
+    return found
+"""
+
+EXPECTED = {
+    "shop GET /orders/{order_id}": None,
+    "shop SELECT": "shop GET /orders/{order_id}",
+    "shop GET (redis)": "shop GET /orders/{order_id}",
+    "shop GET": "shop GET /orders/{order_id}",
+    "stock GET /stock/{item_id}": "shop GET",
+    "stock SELECT pg_class": "stock GET /stock/{item_id}",
+}
+"""The spans of the trace, each with its parent."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One span, whoever showed it."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    """The service, and what the span is called."""
+    request_id: str | None
+
+
+@dataclass
+class Destination:
+    """Where spans go, and what has arrived there of a trace."""
+
+    endpoint: str
+    protocol: str
+    arrived: Callable[[str], list[Spot]]
+
+
+def _named(service: str, name: str, attributes: dict[str, Any]) -> str:
+    return f"{service} {name}{' (redis)' if attributes.get('db.system.name') == 'redis' else ''}"
+
+
+def _received(receiver: Receiver, trace_id: str) -> list[Spot]:
+    return [
+        Spot(
+            sent.trace_id,
+            sent.span_id,
+            str(sent.item.parent_span_id.hex()),
+            _named(sent.resource["service.name"], sent.item.name, sent.attributes),
+            sent.attributes.get("belvedere.request_id"),
+        )
+        for sent in list(receiver.spans)
+        if sent.trace_id == trace_id
+    ]
+
+
+def _shown(jaeger: str, trace_id: str) -> list[Spot]:
+    answer = httpx.get(f"{jaeger}/api/traces/{trace_id}", timeout=5)
+    if answer.status_code != 200:
+        return []
+    (found,) = answer.json()["data"]
+    spots = []
+    for span in found["spans"]:
+        tags = {tag["key"]: tag["value"] for tag in span["tags"]}
+        service = found["processes"][span["processID"]]["serviceName"]
+        parent = next((reference["spanID"] for reference in span["references"]), "")
+        name = _named(service, span["operationName"], tags)
+        spots.append(Spot(span["traceID"], span["spanID"], parent, name, tags.get("belvedere.request_id")))
+    return spots
+
+
+def _written(path: str, trace_id: str) -> list[Spot]:
+    receiver = Receiver()
+    for line in Path(path).read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("\n") and trace_id in line:
+            receiver.take_spans(_parsed(json.loads(line)))
+    return _received(receiver, trace_id)
+
+
+def _parsed(written: dict[str, Any]) -> trace_service_pb2.ExportTraceServiceRequest:
+    # OTLP's JSON has ids in hex, where that of Protobuf has base64.
+    for of in written["resourceSpans"]:
+        for scope in of["scopeSpans"]:
+            for span in scope["spans"]:
+                for key in ("traceId", "spanId", "parentSpanId"):
+                    span[key] = b64encode(bytes.fromhex(span.get(key, ""))).decode()
+    return json_format.ParseDict(written, trace_service_pb2.ExportTraceServiceRequest(), ignore_unknown_fields=True)
+
+
+@pytest.fixture(params=["own", "collector over http", "collector over grpc", "jaeger"])
+def destination(request: pytest.FixtureRequest) -> Iterator[Destination]:
+    """A collector of the tests' own; a real one, which writes to a file (`OTLP_FILE`); a real Jaeger."""
+    if request.param == "own":
+        with receiving() as receiver:
+            yield Destination(receiver.http, "http/protobuf", partial(_received, receiver))
+        return
+    query, endpoint, protocol, arrived = {
+        "jaeger": ("JAEGER_URL", "JAEGER_OTLP_HTTP_URL", "http/protobuf", _shown),
+        "collector over http": ("OTLP_FILE", "OTLP_HTTP_URL", "http/protobuf", _written),
+        "collector over grpc": ("OTLP_FILE", "OTLP_GRPC_URL", "grpc", _written),
+    }[request.param]
+    if missing := [name for name in (query, endpoint) if name not in os.environ]:
+        pytest.skip(f"no {', '.join(missing)}")
+    yield Destination(os.environ[endpoint], protocol, partial(arrived, os.environ[query]))
+
+
+def test_a_request_is_one_trace(destination: Destination, tmp_path: Path, postgres_url: str, redis_url: str) -> None:
+    """Database, Redis, another service and its database: each span below the one that asked, all lines with the id."""
+    environment = {
+        "DATABASE_URL": postgres_url,
+        "REDIS_URL": redis_url,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": destination.endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": destination.protocol,
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "ENVIRONMENT": "local",
+    }
+    folders = [tmp_path / name for name in ("shop", "stock")]
+    for folder in folders:
+        folder.mkdir()
+    with launch("uvicorn", folders[1], STOCK, environment=environment) as stock:
+        environment["STOCK_URL"] = f"http://127.0.0.1:{stock.port}"
+        with launch("uvicorn", folders[0], SHOP, environment=environment) as shop:
+            answer = shop.get("/orders/7", {"X-Request-ID": "order-7"})
+            assert (answer.status, answer.headers["x-request-id"]) == (200, "order-7")
+            wait_for(lambda: "request_processed" in lines(shop), shop)
+            (trace_id,) = {line["trace_id"] for line in lines(shop).values()}
+            wait_for(lambda: len(destination.arrived(trace_id)) >= len(EXPECTED), shop)
+            shop.stop()
+        stock.stop()
+    spots = destination.arrived(trace_id)
+    names = {spot.span_id: spot.name for spot in spots}
+    assert {spot.name: names.get(spot.parent_id) for spot in spots} == EXPECTED
+    assert len(spots) == len(EXPECTED)
+    assert {spot.request_id for spot in spots} == {"order-7", None}
+    for process, event in ((shop, "ordered"), (stock, "counted")):
+        told = lines(process)
+        assert told.keys() >= {event, "request_processed"}
+        assert {(line["request_id"], line["trace_id"]) for line in told.values()} == {("order-7", trace_id)}
+        assert {names[line["span_id"]] for line in told.values()} < EXPECTED.keys()
+
+
+def lines(process: Process) -> dict[str, dict[str, str]]:
+    """Return the lines of requests, those of libraries too, by event."""
+    found = [json.loads(line) for line in process.stdout.splitlines() if line.startswith("{")]
+    return {line["event"]: line for line in found if "request_id" in line}
