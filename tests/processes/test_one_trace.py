@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from google.protobuf import json_format
+from google.protobuf import json_format  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from tests.processes.launch import Process, launch, wait_for
@@ -152,7 +152,9 @@ def _parsed(written: dict[str, Any]) -> trace_service_pb2.ExportTraceServiceRequ
             for span in scope["spans"]:
                 for key in ("traceId", "spanId", "parentSpanId"):
                     span[key] = b64encode(bytes.fromhex(span.get(key, ""))).decode()
-    return json_format.ParseDict(written, trace_service_pb2.ExportTraceServiceRequest(), ignore_unknown_fields=True)
+    request = trace_service_pb2.ExportTraceServiceRequest()
+    json_format.ParseDict(written, request, ignore_unknown_fields=True)
+    return request
 
 
 @pytest.fixture(params=["own", "collector over http", "collector over grpc", "jaeger"])

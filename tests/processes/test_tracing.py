@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.processes.launch import Process, launch, wait_for
+from tests.processes.launch import Process, command, launch, running, wait_for
 from tests.processes.several import connected
+from tests.servers import free_port
 from tests.tracing.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.timeout(180)
@@ -76,33 +80,52 @@ def test_workers_of_a_preloaded_application(tmp_path: Path, collector: tuple[str
     assert len({sent.trace_id for sent in receiver.spans if sent.item.name != "before the fork"}) == REQUESTS
 
 
-@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-@pytest.mark.parametrize("says", ["nothing", "no"])
-def test_a_dead_collector_keeps_nobody(says: str, protocol: str, tmp_path: Path) -> None:
-    """A service whose collector is away answers as quickly, and stops in time."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        if says == "nothing":
-            listening.listen(64)
-        environment = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{listening.getsockname()[1]}",
-            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
-            "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20sesame-of-the-collector",
-            "OTEL_BSP_SCHEDULE_DELAY": "100",
-            "ENVIRONMENT": "local",
-        }
-        with launch("uvicorn", tmp_path, SHOP, environment=environment) as process:
-            for _ in range(REQUESTS):
+def test_dead_collectors_keep_nobody(tmp_path: Path) -> None:
+    """Services whose collectors are away answer as quickly, and stop in time: each protocol, silent and refused."""
+    (tmp_path / "shop.py").write_text(SHOP)
+    with ExitStack() as stack:
+        services = [
+            begun(stack, tmp_path, says, protocol)
+            for says in ("nothing", "no")
+            for protocol in ("http/protobuf", "grpc")
+        ]
+        for process in services:
+            wait_for(process.serves, process)
+        for process in services:
+            for _ in range(20):
                 assert process.get("/items/1").status == 200
-            stopping = time.monotonic()
-            process.stop()
-            stopped = time.monotonic() - stopping
+        stopping = time.monotonic()
+        for process in services:
+            process.signal(signal.SIGTERM)
+        for process in services:
+            process.ended()
+        stopped = time.monotonic() - stopping
     assert stopped < 10
-    told = [json.loads(line) for line in process.stdout.splitlines() if '"export_failed"' in line]
-    assert [(line["signal"], line["dropped"] > 0) for line in told] == [("traces", True)]
-    assert "application_stopped" in process.stdout
-    everything = process.stdout + process.stderr
-    assert not re.search("Traceback|sesame-of-the-collector|retrying", everything)
+    for process in services:
+        told = [json.loads(line) for line in process.stdout.splitlines() if '"export_failed"' in line]
+        assert [(line["signal"], line["dropped"] > 0) for line in told] == [("traces", True)]
+        assert "application_stopped" in process.stdout
+        everything = process.stdout + process.stderr
+        assert not re.search("Traceback|sesame-of-the-collector|retrying", everything)
+
+
+def begun(stack: ExitStack, folder: Path, says: str, protocol: str) -> Process:
+    """Start a service with a collector that says nothing, or no."""
+    listening = stack.enter_context(socket.socket())
+    listening.bind(("127.0.0.1", 0))
+    if says == "nothing":
+        listening.listen(64)
+    environment = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{listening.getsockname()[1]}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20sesame-of-the-collector",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "ENVIRONMENT": "local",
+    }
+    port = free_port()
+    return stack.enter_context(running(command("uvicorn", port), folder, environment, port))
 
 
 def access_lines(process: Process) -> list[dict[str, str]]:
