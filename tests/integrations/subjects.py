@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -66,15 +67,17 @@ class Subject:
     absent: str = ""
     details: set[str] = field(default_factory=set)
 
-    def without_library(self) -> str:
-        """Return what a call says in a process that has no such library."""
-        code = (
-            f"import sys; sys.modules[{self.module!r}] = None\n"
-            "from belvedere import integrations\n"
-            f"try:\n    {self.absent}\nexcept ImportError as error: print(error)"
-        )
-        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-        return done.stdout.strip()
+
+@cache
+def without_library(module: str, absent: str) -> str:
+    """Return what a call says in a process that has no such library."""
+    code = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "from belvedere import integrations\n"
+        f"try:\n    {absent}\nexcept ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 async def sqlalchemy_async(request: pytest.FixtureRequest, relays: Relays) -> Subject:

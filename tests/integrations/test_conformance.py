@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from tests.drive import ask, running, samples
 from tests.integrations.conftest import Lines, Observe
-from tests.integrations.subjects import SECRET, SUBJECTS, Subject
+from tests.integrations.subjects import SECRET, SUBJECTS, Subject, without_library
 from tests.tracing.conftest import Kept
 
 TIMEOUT = 0.5
@@ -73,7 +73,7 @@ def test_the_extra_is_named(subject: Subject) -> None:
     """Without the library, the call tells what to install."""
     if not subject.extra:
         pytest.skip("it needs no library")
-    assert subject.without_library().endswith(f"is not installed: pip install '{subject.extra}'")
+    assert without_library(subject.module, subject.absent).endswith(f"is not installed: pip install '{subject.extra}'")
 
 
 async def test_metrics_are_in_the_catalogue(subject: Subject, observe: Observe) -> None:
