@@ -34,6 +34,7 @@ def tables() -> dict[str, str]:
     made["metrics.redis"] = _metrics(conventions.REDIS_METRICS)
     made["metrics.client"] = _metrics(conventions.HTTP_CLIENT_METRICS)
     made["metrics.storage"] = _metrics(conventions.S3_METRICS)
+    made["metrics.elasticsearch"] = _metrics(conventions.ELASTICSEARCH_METRICS)
     made["metrics.ml"] = _metrics(conventions.ML_METRICS)
     made["metrics.own"] = _metrics(conventions.OWN_METRICS)
     return made

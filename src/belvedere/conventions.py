@@ -177,6 +177,15 @@ S3_DURATION: Final = MetricName(
     "Time from calling an operation of S3 to the headers of its answer, retries included.",
     ("operation",),
 )
+ELASTICSEARCH_OPERATIONS: Final = MetricName(
+    "elasticsearch_operations_total", "counter", "Calls of Elasticsearch's API, failed ones included.", ("operation",)
+)
+ELASTICSEARCH_DURATION: Final = MetricName(
+    "elasticsearch_operation_duration_seconds",
+    "histogram",
+    "Time from a call of Elasticsearch's API to its answer, retries included.",
+    ("operation",),
+)
 ML_PREDICTIONS: Final = MetricName(
     "ml_predictions_total", "counter", "Predictions by status: success, error or cancelled.", ("model", "status")
 )
@@ -238,6 +247,8 @@ REDIS_METRICS: Final = (REDIS_OPERATIONS, REDIS_DURATION, REDIS_HITS, REDIS_MISS
 HTTP_CLIENT_METRICS: Final = (HTTP_CLIENT_DURATION,)
 
 S3_METRICS: Final = (S3_DURATION,)
+
+ELASTICSEARCH_METRICS: Final = (ELASTICSEARCH_OPERATIONS, ELASTICSEARCH_DURATION)
 
 ML_METRICS: Final = (ML_PREDICTIONS, ML_DURATION, ML_HITS, ML_MISSES, ML_HIT_RATE)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+from urllib.request import urlopen
 
+import elasticsearch
 import pytest
+from elasticsearch._async.client import _base as async_base
+from elasticsearch._sync.client import _base as sync_base
 
 import belvedere
 from tests.drive import observed, written
+from tests.integrations.cluster import Cluster, answering
 from tests.integrations.relay import Relay
 from tests.process import fresh_process
 from tests.tracing.conftest import Kept, keeping
@@ -48,6 +55,29 @@ def kept() -> Iterator[Kept]:
     made = keeping()
     yield made
     made.provider.shutdown()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """Answers as Elasticsearch does, and as the test wants it."""
+    with answering() as made:
+        yield made
+
+
+@pytest.fixture
+def elasticsearch_url(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a real Elasticsearch, `ELASTICSEARCH_URL`, whose version the client is made to speak."""
+    url = os.environ.get("ELASTICSEARCH_URL")
+    if not url:
+        pytest.skip("no Elasticsearch: set ELASTICSEARCH_URL to one of 8 or later without authentication")
+    with urlopen(url) as answer:  # noqa: S310
+        major = int(json.load(answer)["version"]["number"].partition(".")[0])
+    if major < elasticsearch.__version__[0]:
+        # A newer client asks for answers of its own version, which an older server does not know.
+        for module in (async_base, sync_base):
+            older = module._COMPAT_MIMETYPE_SUB.replace(f"={elasticsearch.__version__[0]}", f"={major}")
+            monkeypatch.setattr(module, "_COMPAT_MIMETYPE_SUB", older)
+    return url
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -19,10 +20,12 @@ import pytest
 import redis
 import redis.asyncio
 from botocore.config import Config
+from elasticsearch import AsyncElasticsearch, Elasticsearch
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from belvedere import conventions, integrations
+from belvedere.integrations._elasticsearch import PERFORM
 from belvedere.integrations._httpx import SEND
 from belvedere.integrations._s3_clients import MADE
 from tests.integrations.relay import Relay
@@ -257,6 +260,29 @@ async def s3_session(request: pytest.FixtureRequest, relays: Relays) -> Subject:
     return subject
 
 
+async def elasticsearch_async(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    url = await _elasticsearch(request, relays)
+    client = AsyncElasticsearch(url[1], basic_auth=("watched", SECRET), request_timeout=2, max_retries=0)
+
+    async def use() -> None:
+        await client.options(ignore_status=404).get(index="videos", id="1")
+
+    return _of_elasticsearch(client, use, client.close, url[0])
+
+
+async def elasticsearch_sync(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    url = await _elasticsearch(request, relays)
+    client = Elasticsearch(url[1], basic_auth=("watched", SECRET), request_timeout=2, max_retries=0)
+
+    async def use() -> None:
+        await asyncio.to_thread(client.options(ignore_status=404).get, index="videos", id="1")
+
+    async def close() -> None:
+        client.close()
+
+    return _of_elasticsearch(client, use, close, url[0])
+
+
 async def ml(request: pytest.FixtureRequest, relays: Relays) -> Subject:
     parts: list[Any] = []
 
@@ -294,6 +320,30 @@ async def _redis(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay,
         await admin.execute_command("ACL", "SETUSER", "watched", "on", f">{SECRET}", "~*", "&*", "+@all")
     relay = await relays(parts.hostname or "127.0.0.1", parts.port or 6379)
     return relay, f"redis://watched:{SECRET}@127.0.0.1:{relay.port}/0"
+
+
+async def _elasticsearch(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, str]:
+    """Have a relay before a real server, or before what answers as one does; return it and its URL."""
+    url = os.environ.get("ELASTICSEARCH_URL") and request.getfixturevalue("elasticsearch_url")
+    parts = urlsplit(url or request.getfixturevalue("cluster").url)
+    relay = await relays(parts.hostname or "127.0.0.1", parts.port or 9200)
+    return relay, f"http://127.0.0.1:{relay.port}"
+
+
+def _of_elasticsearch(client: Any, use: Any, close: Any, relay: Relay) -> Subject:
+    base = next(one for one in type(client).__mro__ if PERFORM in vars(one))
+    return Subject(
+        extra="belvedere[elasticsearch]",
+        module="elasticsearch",
+        absent="integrations.elasticsearch(None)",
+        part=lambda **options: integrations.elasticsearch(client, **{**READY, **options}),
+        use=use,
+        close=close,
+        metrics=conventions.ELASTICSEARCH_METRICS,
+        hooks=lambda: vars(base)[PERFORM],
+        relay=relay,
+        details={"cluster_status", "number_of_nodes"},
+    )
 
 
 async def _s3(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, dict[str, Any]]:
@@ -360,5 +410,7 @@ SUBJECTS = {
     "s3-async": s3_async,
     "s3-sync": s3_sync,
     "s3-session": s3_session,
+    "elasticsearch-async": elasticsearch_async,
+    "elasticsearch-sync": elasticsearch_sync,
     "ml": ml,
 }

@@ -12,7 +12,14 @@ from belvedere import integrations
 from belvedere.conventions import IntegrationEvent
 
 PAGE = (Path(__file__).parents[2] / "docs" / "integrations.md").read_text(encoding="utf-8")
-TITLES = {"sqlalchemy": "SQLAlchemy", "redis": "Redis", "httpx": "httpx", "s3": "S3", "ml": "Machine learning"}
+TITLES = {
+    "sqlalchemy": "SQLAlchemy",
+    "redis": "Redis",
+    "httpx": "httpx",
+    "s3": "S3",
+    "elasticsearch": "Elasticsearch",
+    "ml": "Machine learning",
+}
 
 
 def test_every_event_is_on_the_page() -> None:
@@ -27,7 +34,11 @@ def test_every_argument_is_on_the_page(verb: str) -> None:
     section = PAGE.partition(f"\n## {TITLES[verb]}\n")[2].partition("\n## ")[0].partition("| --- |")[2]
     rows = [line.split("|")[1] for line in section.partition("\n\n")[0].splitlines() if line.startswith("| `")]
     call: Any = getattr(integrations, verb)
-    named = set(inspect.signature(call).parameters) - {"engine"} - ({"client"} if verb == "redis" else set())
+    named = (
+        set(inspect.signature(call).parameters)
+        - {"engine"}
+        - ({"client"} if verb in {"redis", "elasticsearch"} else set())
+    )
     assert {name.strip(" `") for row in rows for name in row.split(",")} == named
     assert "name" in named
 

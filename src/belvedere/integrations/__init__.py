@@ -4,10 +4,11 @@ One file and one verb for each library. A verb imports its library when it is ca
 extra where it is missing.
 """
 
+from belvedere.integrations._elasticsearch import elasticsearch
 from belvedere.integrations._httpx import httpx
 from belvedere.integrations._ml import ml
 from belvedere.integrations._redis import redis
 from belvedere.integrations._s3 import s3
 from belvedere.integrations._sqlalchemy import sqlalchemy
 
-__all__ = ["httpx", "ml", "redis", "s3", "sqlalchemy"]
+__all__ = ["elasticsearch", "httpx", "ml", "redis", "s3", "sqlalchemy"]
