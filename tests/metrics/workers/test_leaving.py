@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -11,7 +12,10 @@ import prometheus_client
 from fastapi import FastAPI
 from prometheus_client import values
 
+import belvedere
+from belvedere import failures
 from belvedere.metrics.workers import workers
+from belvedere.metrics.workers.records import VALUE, FamilyKey
 from tests.drive import running
 from tests.metrics.workers.processes import Inside, Service
 
@@ -73,6 +77,31 @@ def test_the_last_to_be_taken_off_leaves_nothing_though_the_server_goes_on(servi
     assert list(two.samples("http_requests_total").values()) == [2]
     assert two(_remove) == [True]
     assert not service.place.exists()
+
+
+def _told_while_it_counts(inside: Inside) -> dict[str, int]:
+    """Return what fails where series are made while a SIGTERM has the worker leave."""
+    orders = belvedere.counter("orders_total", "Orders.", ["number"])
+    member = workers.membership
+    assert member is not None
+    os.kill(os.getpid(), signal.SIGTERM)
+    number = 0
+    while workers.membership is member or any(thread.name == "belvedere-leave" for thread in threading.enumerate()):
+        orders.labels(str(number)).inc()
+        number += 1
+    # As a thread does that was about to, when the other one was quicker.
+    member._placing.cells(FamilyKey("", ("late",), "counter", "", ("number",), "sum"), ("1",), (VALUE,))
+    assert inside.get("/orders/7").status == 200
+    return dict(failures.counts)
+
+
+def test_told_to_stop_while_it_counts(service: Service) -> None:
+    """A worker that is told to before its lifespan begins leaves in a thread; what counts beside that fails nobody."""
+    one, two = service.worker(), service.worker()
+    one(_as_below_a_server)
+    two(_order)
+    assert one(_told_while_it_counts) == {}
+    assert list(two.samples("http_requests_total").values()) == [1]
 
 
 def _stops(inside: Inside) -> tuple[int, int]:

@@ -53,6 +53,8 @@ class Workers:
         if member is None:
             return "each worker by itself: no place to write" if parent() is not None else ""
         with self._lock:
+            if self.membership is not member:
+                return "each worker by itself: it was told to stop"
             member.add(application)
         return f"all workers together, in {member.folder.parent}"
 

@@ -168,8 +168,12 @@ class Membership:
         self._let_go(keep=True)
 
     def _let_go(self, *, keep: bool) -> None:
-        self._segment.leave()
-        self._segment.close()
+        if keep:
+            # Another thread of the parent may have held the lock as it forked.
+            self._segment.leave()
+            self._segment.close()
+        else:
+            self._placing.leave()
         for application in list(self._applications.values()):
             if not keep:
                 # It was left to the others, who go on from there.

@@ -55,12 +55,19 @@ class Placing:
             except (OSError, ValueError, TypeError) as error:
                 cell, chunk = self.memory.add(key, values, roles, bound)
                 cell, at = -1 - cell, 0
-                failure: Exception | None = error
+                # Who has left shows nothing to siblings any more: a signal may tell to leave while others count.
+                failure: Exception | None = None if self.segment.closed else error
             else:
                 failure = None
         if failure is not None:
             failures.contain("metrics", failure)
         return cell, chunk, at
+
+    def leave(self) -> None:
+        """Let go of the segment: what is counted from now on is this process's alone."""
+        with self._lock:
+            self.segment.leave()
+            self.segment.close()
 
     def tell(self, record: Record) -> None:
         """Tell siblings something else.
