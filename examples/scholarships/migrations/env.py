@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection
 
-from scholarships.config import Config
+from scholarships.config import Config, ConfigError
 from scholarships.database import Database
 from scholarships.models import Base
 
@@ -29,9 +30,17 @@ def migrate(connection: Connection) -> None:
         context.run_migrations()
 
 
+def database_url() -> URL:
+    """Return `DATABASE_URL`; what is wrong with the settings is told by the command without a traceback."""
+    try:
+        return Config().database_url
+    except ConfigError as error:
+        raise CommandError(str(error)) from None
+
+
 async def migrate_by_url() -> None:
     """Run what has not been run, on a connection of its own."""
-    database = Database(Config().database_url)
+    database = Database(database_url())
     async with database.engine.begin() as connection:
         await connection.run_sync(migrate)
     await database.close()
@@ -39,7 +48,7 @@ async def migrate_by_url() -> None:
 
 def write_sql() -> None:
     """Write the statements instead of running them, for `alembic upgrade --sql`."""
-    dialect = Config().database_url.get_backend_name()
+    dialect = database_url().get_backend_name()
     context.configure(dialect_name=dialect, target_metadata=Base.metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()

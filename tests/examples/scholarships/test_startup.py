@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pytest
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Integer, delete, func, insert, inspect, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -162,6 +163,15 @@ def test_by_alembic(empty_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", empty_url.render_as_string(hide_password=False))
     command.upgrade(AlembicConfig(INI), "head")
     assert in_database(empty_url, count) == 0
+
+
+def test_by_alembic_with_wrong_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`alembic` tells of wrong settings as of its own errors."""
+    monkeypatch.setenv("DATABASE_URL", "mysql://db/none")
+    with pytest.raises(
+        CommandError, match=r"The Scholarship API cannot start; .*\n  DATABASE_URL  names another driver"
+    ):
+        command.upgrade(AlembicConfig(INI), "head")
 
 
 @pytest.mark.parametrize(
