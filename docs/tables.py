@@ -36,6 +36,7 @@ def tables() -> dict[str, str]:
     made["metrics.storage"] = _metrics(conventions.S3_METRICS)
     made["metrics.elasticsearch"] = _metrics(conventions.ELASTICSEARCH_METRICS)
     made["metrics.ml"] = _metrics(conventions.ML_METRICS)
+    made["metrics.sentry"] = _metrics(conventions.SENTRY_METRICS)
     made["metrics.own"] = _metrics(conventions.OWN_METRICS)
     return made
 

@@ -199,6 +199,12 @@ ML_MISSES: Final = MetricName("ml_cache_misses_total", "counter", "Those that a 
 ML_HIT_RATE: Final = MetricName(
     "ml_cache_hit_rate", "gauge", "Share of hits among hits and misses since the start, of all workers.", ("model",)
 )
+SENTRY_DROPPED: Final = MetricName(
+    "belvedere_sentry_dropped_total",
+    "counter",
+    "Errors, traces and whatever else Sentry's SDK could not send, by what it was and why it was lost.",
+    ("category", "reason"),
+)
 
 HTTP_METRICS: Final = (
     HTTP_REQUESTS,
@@ -245,6 +251,8 @@ DATABASE_METRICS: Final = (
 REDIS_METRICS: Final = (REDIS_OPERATIONS, REDIS_DURATION, REDIS_HITS, REDIS_MISSES)
 
 HTTP_CLIENT_METRICS: Final = (HTTP_CLIENT_DURATION,)
+
+SENTRY_METRICS: Final = (SENTRY_DROPPED,)
 
 S3_METRICS: Final = (S3_DURATION,)
 

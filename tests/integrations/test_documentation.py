@@ -19,6 +19,7 @@ TITLES = {
     "s3": "S3",
     "elasticsearch": "Elasticsearch",
     "ml": "Machine learning",
+    "sentry": "Sentry",
 }
 
 

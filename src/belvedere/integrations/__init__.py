@@ -9,6 +9,7 @@ from belvedere.integrations._httpx import httpx
 from belvedere.integrations._ml import ml
 from belvedere.integrations._redis import redis
 from belvedere.integrations._s3 import s3
+from belvedere.integrations._sentry import sentry
 from belvedere.integrations._sqlalchemy import sqlalchemy
 
-__all__ = ["elasticsearch", "httpx", "ml", "redis", "s3", "sqlalchemy"]
+__all__ = ["elasticsearch", "httpx", "ml", "redis", "s3", "sentry", "sqlalchemy"]

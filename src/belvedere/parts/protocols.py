@@ -94,7 +94,8 @@ class Host(Protocol):
 class Part(Protocol):
     """Something that `observe` and `add` take: it is installed in a host and taken out again.
 
-    One with texts `feature` and `why` has a row of its own in the report, by that name and with that reason.
+    One with texts `feature` and `why` has a row of its own in the report, by that name and with that reason; it is
+    `on` unless its `state` is `"off"`.
     """
 
     def install(self, host: Host) -> None: ...

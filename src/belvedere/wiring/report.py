@@ -62,10 +62,10 @@ def describe(
 
 
 def _part(part: Part) -> tuple[str, Row]:
-    """Return what a part says of itself, by `feature` and `why`, or else what it is."""
+    """Return what a part says of itself, by `feature`, `why` and `state`, or else what it is."""
     feature, why = getattr(part, "feature", None), getattr(part, "why", None)
     if isinstance(feature, str) and isinstance(why, str):
-        return feature, _on(why)
+        return feature, {"state": "off" if getattr(part, "state", "on") == "off" else "on", "why": why}
     kind = type(part).__name__.lower()
     name = getattr(part, "name", None)
     return f"{kind}:{name}" if name else kind, _on("given to observe")

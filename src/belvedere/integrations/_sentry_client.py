@@ -1,0 +1,183 @@
+"""The one client of the SDK that a process has: made here, or the application's own; shared by all its applications."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, Final
+
+import sentry_sdk
+from sentry_sdk.transport import make_transport
+
+from belvedere import failures
+from belvedere.conventions import SENTRY_DROPPED
+from belvedere.integrations._sentry_events import Events
+from belvedere.integrations._sentry_options import FEATURE, Wanted
+from belvedere.integrations.hooks import hook, unhook
+from belvedere.parts import Host
+from belvedere.redaction import Redactor
+
+_DELIBERATE: Final = frozenset({"sample_rate", "before_send", "event_processor", "ignored"})
+"""Reasons of the SDK's for what was not meant to be sent."""
+_LAST: Final = 1.0
+"""Seconds that an event waits for being sent when the application is stopping already."""
+_UNSENT: Final = 0.2
+"""Seconds that the end of the process waits once waiting has been in vain."""
+
+_active: Connection | None = None
+
+
+def join(host: Host, wanted: Wanted, user: object) -> Connection:
+    """Return the process's connection, which the first to ask makes."""
+    global _active
+    if _active is None:
+        _active = Connection(host, wanted)
+    _active.users[id(user)] = _counter(host)
+    return _active
+
+
+class Connection:
+    """A client, and what we have put into it."""
+
+    def __init__(self, host: Host, wanted: Wanted) -> None:
+        self.users: dict[int, Any] = {}
+        self._before = sentry_sdk.get_global_scope().client
+        self.own = not sentry_sdk.is_initialized()
+        self._wanted = wanted
+        if self.own:
+            with warnings.catch_warnings():
+                # Profiles by rate are the ones that sentry-sdk 2 has.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                sentry_sdk.init(**wanted.arguments(host.settings))
+        self.client: Any = sentry_sdk.get_client()
+        self._events = Events(Redactor.after(host.settings), self.client.options)
+        self._hooked: dict[str, tuple[Any, Any]] = {}
+        self._stopping = False
+        self._in_vain = False
+        self._hook()
+
+    def describe(self, wanted: Wanted) -> str:
+        """Return what the report says to who asked for this."""
+        if not self.own:
+            return "by the application's own sentry_sdk.init, with our tags and redaction"
+        if wanted != self._wanted:
+            return "another application of this process set Sentry up first"
+        return wanted.describe()
+
+    def leave(self, user: object) -> None:
+        """Take everything out of the SDK again once nobody uses it any more."""
+        global _active
+        self.users.pop(id(user), None)
+        if self.users:
+            return
+        _active = None
+        self._unhook()
+        if self.own:
+            self.client.close()
+            scope = sentry_sdk.get_global_scope()
+            if scope.client is self.client:
+                scope.set_client(self._before)
+
+    async def started(self) -> None:
+        """Leave sending to the SDK."""
+        self._stopping = False
+
+    async def stopping(self) -> None:
+        """Send what waits, within the SDK's `shutdown_timeout`; from now on each event is sent at once.
+
+        Servers may end the process by a signal when the application has stopped, which nothing outlives.
+        """
+        self._stopping = True
+        await asyncio.to_thread(self._flush, float(self.client.options["shutdown_timeout"]))
+
+    def _flush(self, timeout: float) -> None:
+        began = time.monotonic()
+        self.client.flush(timeout=timeout)
+        if time.monotonic() - began >= timeout:
+            self._in_vain = True
+            if self.own:
+                self.client.options["shutdown_timeout"] = _UNSENT
+
+    # What is put into the client.
+
+    def _hook(self) -> None:
+        options = self.client.options
+        for name in self._events.hooks:
+            if name in options:
+                theirs = options[name]
+                ours = self._events.around(name, theirs)
+                self._hooked[name] = theirs, ours
+                options[name] = ours
+        self._watch()
+
+    def _unhook(self) -> None:
+        for name, (theirs, ours) in self._hooked.items():
+            if self.client.options.get(name) is ours:
+                self.client.options[name] = theirs
+        self._watch_no_more()
+
+    def _watch(self) -> None:
+        if self.client.transport is not None:
+            hook(self, self.client.transport, "record_lost_event", self._counting)
+            hook(self, self.client.transport, "capture_envelope", self._sending)
+
+    def _watch_no_more(self) -> None:
+        if self.client.transport is not None:
+            unhook(self, self.client.transport, "record_lost_event")
+            unhook(self, self.client.transport, "capture_envelope")
+
+    def _counting(self, record: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(record)
+        def counted(
+            reason: str, data_category: str | None = None, item: Any = None, *args: Any, quantity: int = 1
+        ) -> None:
+            try:
+                category = data_category if item is None else item.data_category
+                if reason not in _DELIBERATE:
+                    for counter in self.users.values():
+                        counter.labels(str(category), reason).inc(quantity if item is None else 1)
+            except Exception as error:
+                failures.contain(FEATURE, error)
+            record(reason, data_category, item, *args, quantity=quantity)
+
+        return counted
+
+    def _sending(self, capture: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(capture)
+        def captured(envelope: Any) -> None:
+            capture(envelope)
+            # Reports of what was dropped come from the very thread that sends.
+            if self._stopping and not self._in_vain and any(item.type != "client_report" for item in envelope.items):
+                self._flush(_LAST)
+
+        return captured
+
+    def forked(self) -> None:
+        """Begin anew in a child: the parent keeps its connections, and what waits there to be sent."""
+        if self.own:
+            self._watch_no_more()
+            self.client.transport = make_transport(self.client.options)
+            if self.client.monitor is not None:
+                self.client.monitor.transport = self.client.transport
+            self._watch()
+
+
+def _counter(host: Host) -> Any:
+    metric = SENTRY_DROPPED
+    return host.metric("counter", metric.name, metric.help, metric.labels)
+
+
+def _forked() -> None:
+    if _active is not None:
+        try:
+            _active.forked()
+        except Exception as error:
+            failures.contain(FEATURE, error)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,200 @@
+"""Sentry in real servers: what arrives at the other end, as envelopes that the SDK's own parser reads."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+from tests.integrations.envelopes import KEY, Sentry, receiving
+from tests.processes.launch import Process, launch, wait_for
+
+pytestmark = pytest.mark.timeout(180)
+
+SECRET = "hunter2"
+SHOP = (Path(__file__).parent / "applications" / "reporting.py").read_text(encoding="utf-8")
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture
+def sentry() -> Iterator[Sentry]:
+    with receiving() as receiver:
+        yield receiver
+
+
+def environment(sentry: Sentry, **more: str) -> dict[str, str]:
+    return {"SENTRY_DSN": sentry.dsn, "APP_VERSION": "2026.11", "ENVIRONMENT": "local", **more}
+
+
+def ask(process: Process, path: str, request_id: str) -> int | None:
+    """Ask with secrets in every place that a request has; `None` where the answer broke off."""
+    headers = {
+        "X-Request-ID": request_id,
+        "traceparent": f"00-{TRACE}-b7ad6b7169203331-01",
+        "Authorization": f"Bearer {SECRET}-abcdefgh",
+        "Cookie": f"session={SECRET}",
+        "X-Api-Key": SECRET,
+        "Content-Type": "application/json",
+    }
+    body = json.dumps({"password": SECRET, "name": "Ana"}).encode()
+    try:
+        return process.get(f"{path}?token={SECRET}&q=a", headers, method="POST", body=body).status
+    except Exception:
+        return None
+
+
+def call(process: Process, path: str, request_id: str) -> None:
+    """Open a WebSocket, which is refused or breaks."""
+    address = f"ws://127.0.0.1:{process.port}{path}"
+    with suppress(WebSocketException), connect(address, additional_headers={"X-Request-ID": request_id}) as websocket:
+        websocket.recv(10)
+
+
+def kind(event: dict[str, Any]) -> str:
+    """Return the type of an event's exception, or its message."""
+    thrown = event.get("exception")
+    return str(thrown["values"][-1]["type"] if thrown else event["message"])
+
+
+EVENTS = {
+    "/broken/7": ["RuntimeError"],
+    "/sync/7": ["LookupError"],
+    "/handled": ["ValueError", "by hand", "from a thread"],
+    "/twice": ["TimeoutError"],
+    "/background": ["ArithmeticError"],
+    "/stream": ["EOFError"],
+    "/status/503": ["HTTPException"],
+    "/sub/acme/broken": ["NotImplementedError"],
+    "/group": ["FileNotFoundError"],
+    "/ws": ["BufferError"],
+    "/refused": ["OverflowError"],
+    "/status/404": [],
+    "/status/401": [],
+    "/items/x": [],
+    "/nowhere": [],
+    "/handler": [],
+}
+"""What is asked for, and the events that come of it, in their order."""
+TEMPLATES = {"/broken/7": "/broken/{item_id}", "/sync/7": "/sync/{item_id}", "/status/503": "/status/{code}"}
+TEMPLATES |= {"/sub/acme/broken": "/sub/{tenant}/broken"}
+
+
+def test_one_event_of_each_error(tmp_path: Path, sentry: Sentry) -> None:
+    """Each unhandled exception is one event, wherever it is raised; 4xx are none. Every event has the request's ids,
+    user, bound fields, template and release; nothing that arrives shows a secret."""
+    with launch("uvicorn", tmp_path, SHOP, environment=environment(sentry)) as process:
+        for path in EVENTS:
+            (call if path in {"/ws", "/refused"} else ask)(process, path, f"id{path.replace('/', '.')}")
+        expected = Counter((f"id{path.replace('/', '.')}", name) for path, names in EVENTS.items() for name in names)
+        sentry.wait(lambda sentry: len(sentry.events) >= expected.total())
+        assert process.stop() == -15
+    found = Counter((event["tags"]["request_id"], kind(event)) for event in sentry.events)
+    assert found == expected
+    assert {type_ for type_, _ in sentry.items} <= {"event", "client_report"}
+    assert [text for text in (SECRET, "ana@example.com", "Ana") if text.encode() in sentry.raw] == []
+    assert sentry.paths == {"/api/7/envelope/"}
+    for event in sentry.events:
+        path = next(path for path in EVENTS if event["tags"]["request_id"] == f"id{path.replace('/', '.')}")
+        assert (event["release"], event["environment"]) == ("2026.11", "local")
+        assert event["transaction"] == TEMPLATES.get(path, path)
+        assert event["transaction_info"] == {"source": "route"}
+        stacks = (event.get("exception") or event["threads"])["values"]
+        assert all(each["stacktrace"]["frames"] for each in stacks[-1:])
+        if path not in {"/ws", "/refused"}:
+            assert event["tags"]["trace_id"] == event["contexts"]["trace"]["trace_id"] == TRACE
+    (broken,) = [event for event in sentry.events if kind(event) == "RuntimeError"]
+    assert broken["user"] == {"id": "u-7"}
+    assert (broken["tags"]["user_id"], broken["tags"]["organization_id"]) == ("u-7", "acme")
+    assert broken["extra"]["lines"] == "[{'password': '[redacted]'}]"
+    cause, error = broken["exception"]["values"]
+    assert error["value"] == "login with password=[redacted] failed for [redacted]"
+    assert cause["type"] == "KeyError"
+    assert error["mechanism"]["handled"] is False
+    assert error["stacktrace"]["frames"][-1]["function"] == "broken"
+    assert broken["request"]["query_string"] == "token=[redacted]&q=a"
+    assert broken["request"]["headers"].keys() >= {"authorization", "cookie", "x-api-key"}
+    assert "data" not in broken["request"]
+    assert [crumb["message"] for crumb in broken["breadcrumbs"]["values"]] == ["before it with token=[redacted]"]
+
+
+def test_workers_of_a_preloaded_application(tmp_path: Path, sentry: Sentry) -> None:
+    """Each worker that gunicorn forks sends its own, once; what the parent had is the parent's."""
+    before = "import sentry_sdk\nsentry_sdk.capture_message('before the fork')\n"
+    options = environment(sentry)
+    with launch("gunicorn", tmp_path, SHOP + before, "--preload", workers=2, environment=options) as process:
+        pids: Counter[str] = Counter()
+        asked = 0
+        while len(pids) < 2 or asked < 20:
+            answer = process.get("/pid", {"X-Request-ID": f"r{asked}", "Connection": "close"}, method="POST")
+            pids[answer.headers["x-pid"]] += 1
+            asked += 1
+            assert asked < 500
+        sentry.wait(lambda sentry: len(sentry.events) >= asked + 1)
+        assert process.stop() == 0
+    assert Counter(map(kind, sentry.events)) == {"before the fork": 1, "PermissionError": asked}
+    own = [event for event in sentry.events if kind(event) == "PermissionError"]
+    assert {event["tags"]["request_id"] for event in own} == {f"r{number}" for number in range(asked)}
+    assert Counter(event["tags"]["pid"] for event in own) == pids
+
+
+def test_traces_and_profiles(tmp_path: Path, sentry: Sentry) -> None:
+    """With rates of their own, requests are traced and profiled, by template, without secrets; probes are not."""
+    import sentry_sdk
+
+    rates = {"SENTRY_TRACES_SAMPLE_RATE": "1", "SENTRY_PROFILES_SAMPLE_RATE": "1.0"}
+    kind = "transaction" if int(sentry_sdk.VERSION.split(".")[0]) < 3 else "span"
+    with launch("uvicorn", tmp_path, SHOP, environment=environment(sentry, **rates)) as process:
+        for number in range(3):
+            assert ask(process, f"/handled/{number}", f"r{number}") == 200
+            process.get("/healthz")
+            process.get("/metrics")
+        assert process.stop() == -15
+        names: Counter[str] = Counter()
+        for each in sentry.of(kind):
+            for one in each.get("items", [each]):
+                if kind == "transaction" or one["is_segment"]:
+                    names[one.get("transaction") or one["name"]] += 1
+        assert names == {"/handled/{number}": 3}, process.stdout
+    assert [type_ for type_, _ in sentry.items if type_.startswith("profile")] != []
+    ids = [each["tags"]["request_id"] for each in sentry.of("transaction")]
+    assert kind == "span" or sorted(ids) == ["r0", "r1", "r2"]
+    assert SECRET.encode() not in sentry.raw
+
+
+@pytest.mark.parametrize("says", ["nothing", "no"])
+def test_a_dead_sentry_keeps_nobody(says: str, tmp_path: Path) -> None:
+    """With Sentry hanging or away, requests are answered as quickly, and the service stops within its bound."""
+    with contextlib.closing(socket.socket()) as listening:
+        listening.bind(("127.0.0.1", 0))
+        if says == "nothing":
+            listening.listen(64)
+        dsn = f"http://{KEY}@127.0.0.1:{listening.getsockname()[1]}/7"
+        variables = {"SENTRY_DSN": dsn, "ENVIRONMENT": "local", "QUEUE": "10"}
+        with launch("uvicorn", tmp_path, SHOP, environment=variables) as process:
+            slowest = 0.0
+            for number in range(25):
+                began = time.monotonic()
+                assert ask(process, "/sync/7", f"r{number}") == 500
+                slowest = max(slowest, time.monotonic() - began)
+            assert slowest < 2.0
+            wait_for(lambda: dropped(process) > 0, process)
+            began = time.monotonic()
+            assert process.stop() == -15
+            assert time.monotonic() - began < 6.0
+        assert KEY not in process.stdout + process.stderr
+
+
+def dropped(process: Process) -> float:
+    """Return how many errors the service says were lost."""
+    lines = process.get("/metrics").body.decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("belvedere_sentry_dropped_total{"))
