@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from belvedere import failures
 from belvedere.asgi.client import client_address, is_secure
+from belvedere.asgi.closing import completes
 from belvedere.asgi.endings import mark_left
 from belvedere.asgi.identity import callers_id, make_ids, parse_traceparent, spare_ids
 from belvedere.asgi.native_telemetry import native_span, span_ids
@@ -37,9 +38,24 @@ class Exchange(RequestContext):
     variables cost more.
     """
 
-    __slots__ = ("adopted", "answered", "channel_in", "channel_out", "ended", "length", "trailers")
+    __slots__ = (
+        "adopted",
+        "answered",
+        "awaited",
+        "channel_in",
+        "channel_out",
+        "ended",
+        "length",
+        "notes",
+        "trailers",
+        "unclosed",
+    )
 
     plan: Plan
+    notes: dict[Any, Any] | None
+    """What the application says of the request to closers, each under its owner."""
+    awaited: Message | int
+    """What `completes` knows of the answer that has begun."""
 
     def __init__(self, plan: Plan, scope: Scope, receive: Receive, send: Send) -> None:
         self.started = plan.clock()
@@ -55,7 +71,8 @@ class Exchange(RequestContext):
         self.endpoint = UNMATCHED
         self.adopted: Any = None
         self.span = self.span_id = self.parent_id = self.answer_headers = None
-        self.bound = self.route = self.route_scope = self.exception = None
+        self.bound = self.route = self.route_scope = self.exception = self.notes = None
+        self.unclosed = plan.closers
         self.length: bytes | None = None
         self.answered = self.ended = self.trailers = self.excluded = self.disconnected = self.websocket = False
         self.status = self.request_bytes = self.response_bytes = 0
@@ -206,6 +223,8 @@ class HttpExchange(Exchange):
             last = not message.get("more_trailers", False)
         else:
             last = kind == "http.response.pathsend"
+        if self.unclosed and (last or completes(self, message)):
+            self.close()
         try:
             await self.channel_out(message)
         except OSError as error:
@@ -217,6 +236,15 @@ class HttpExchange(Exchange):
             raise
         if last and not self.ended:
             self.finish()
+
+    def close(self) -> None:
+        """Tell the closers that the answer is about to be complete."""
+        closers, self.unclosed = self.unclosed, ()
+        for closer in closers:
+            try:
+                closer.closing(self)
+            except Exception as error:
+                failures.contain(closer.feature, error)
 
     async def answer_failure(self) -> None:
         """Answer in place of an application that did not."""

@@ -24,9 +24,8 @@ class Plan:
     `served` maps a path to what answers there in place of the application. `answer_failure` sends the 500 where the
     application left none. `failed` is told of each exception that is raised on. `on_route` and `on_mount` are told of
     the route and the application that took a request, `on_build` that the middleware is being put together. `closers`
-    are told of each HTTP request before its answer is complete. `hide` returns what of a
-    value may leave the process under a key. `exchanges` are the kinds for HTTP, for HTTP with
-    closers and for WebSockets, where a feature needs its own.
+    are told of each HTTP request before its answer is complete. `hide` returns what of a value may leave the process
+    under a key. `exchanges` are the kinds for HTTP and for WebSockets, where a feature needs its own.
 
     Args:
         header: the request id's, in any case.
@@ -85,7 +84,7 @@ class Plan:
         self.answer_failure: Callable[[RequestContext, Send], Awaitable[None]] | None = None
         self.failed: Callable[[RequestContext, Exception], None] | None = None
         self.lifespan: Callable[[ASGIApp, Scope, Receive, Send], Awaitable[None]] | None = None
-        self.exchanges: tuple[type[Any], type[Any], type[Any]] | None = None
+        self.exchanges: tuple[type[Any], type[Any]] | None = None
         self.set_headers([], [])
 
     def observe(self, observers: Sequence[Observer]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from belvedere.asgi.closing import ClosingExchange
 from belvedere.asgi.endings import has_left, only_one
 from belvedere.asgi.exchange import HttpExchange, WebSocketExchange
 from belvedere.asgi.plan import ASGIApp, Plan, Receive, Scope, Send, below_root
@@ -23,9 +22,9 @@ class RequestPass:
     def __init__(self, app: ASGIApp, plan: Plan) -> None:
         self.app = app
         self.plan = plan
-        kinds: tuple[type[HttpExchange], type[HttpExchange], type[WebSocketExchange]]
-        kinds = plan.exchanges or (HttpExchange, ClosingExchange, WebSocketExchange)
-        self.http, self.closing, self.websocket = kinds
+        kinds: tuple[type[HttpExchange], type[WebSocketExchange]]
+        kinds = plan.exchanges or (HttpExchange, WebSocketExchange)
+        self.http, self.websocket = kinds
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # Not a coroutine itself: one frame less to enter for each request.
@@ -44,7 +43,7 @@ class RequestPass:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - a call more costs each request
         plan = self.plan
         app = self.app
-        request = (self.closing if plan.closers else self.http)(plan, scope, receive, send)
+        request = self.http(plan, scope, receive, send)
         length = request.headers.get(b"content-length")
         if length is not None:
             request.length = length
@@ -79,6 +78,8 @@ class RequestPass:
             if not request.ended:
                 if request.disconnected and not request.answered:
                     request.status = CLIENT_CLOSED_REQUEST
+                if request.unclosed:
+                    request.close()
                 request.finish()
             request.let_go()
             try:  # `give_back`, written out: one call less for each request

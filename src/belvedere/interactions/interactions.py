@@ -367,8 +367,10 @@ class Interactions:
         request: Any = current.get()
         try:
             notes = request.notes
+            if request.websocket or not request.unclosed:
+                return None  # Nobody records here, or has done so.
         except AttributeError:
-            return None  # No request, a WebSocket, or nobody records here.
+            return None  # There is no request.
         if notes is None:
             request.notes = notes = {}
         found: Notes | None = notes.get(self)

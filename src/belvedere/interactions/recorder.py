@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from belvedere import failures
-from belvedere.asgi.closing import ClosingExchange
+from belvedere.asgi.exchange import HttpExchange
 from belvedere.context import RequestContext
 from belvedere.interactions.event import LONGEST, Subject, encoded, make_id
 from belvedere.interactions.figures import Figures
@@ -64,7 +64,7 @@ class Recorder:
         mark = self._marks.of(request)
         if mark is None or not self.active:
             return
-        notes = request.notes.get(self._owner) if isinstance(request, ClosingExchange) and request.notes else None
+        notes = request.notes.get(self._owner) if isinstance(request, HttpExchange) and request.notes else None
         bound = request.bound
         user_id = bound.get("user_id") if bound is not None else None
         scope = request.route_scope

@@ -8,7 +8,6 @@ from typing import Any
 from opentelemetry import context
 
 from belvedere import failures
-from belvedere.asgi.closing import ClosingExchange
 from belvedere.asgi.exchange import HttpExchange, WebSocketExchange
 from belvedere.asgi.plan import Plan, Receive, Scope, Send
 from belvedere.tracing.observer import Spans
@@ -23,17 +22,6 @@ class TracedHttpExchange(HttpExchange):
         """Make current again what was before."""
         _detach(self)
         HttpExchange.let_go(self)
-
-
-class TracedClosingExchange(ClosingExchange):
-    """The same where somebody is told before the answer is complete."""
-
-    __slots__ = ("attached",)
-
-    def let_go(self) -> None:
-        """Make current again what was before."""
-        _detach(self)
-        ClosingExchange.let_go(self)
 
 
 class TracedWebSocketExchange(WebSocketExchange):

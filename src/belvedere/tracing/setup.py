@@ -15,7 +15,7 @@ from belvedere.settings import Settings, TracingSettings
 from belvedere.tracing import provider as providers
 from belvedere.tracing import sampling
 from belvedere.tracing.describe import Describer
-from belvedere.tracing.exchange import TracedClosingExchange, TracedHttpExchange, TracedWebSocketExchange
+from belvedere.tracing.exchange import TracedHttpExchange, TracedWebSocketExchange
 from belvedere.tracing.exporters import connect
 from belvedere.tracing.observer import Spans
 from belvedere.tracing.operations import Operations
@@ -69,7 +69,7 @@ def set_up(settings: Settings, plan: Plan, redactor: Redactor, tracer: Callable[
         prefixes=prefixes,
         operations=Operations.find(own) if tracing.operations else None,
     )
-    plan.exchanges = TracedHttpExchange, TracedClosingExchange, TracedWebSocketExchange
+    plan.exchanges = TracedHttpExchange, TracedWebSocketExchange
     undo.append(lambda: _plain(plan))
     return Made(spans, provider, queue, why, undo)
 
