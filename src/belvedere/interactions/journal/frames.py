@@ -19,7 +19,7 @@ LARGEST: Final = 16 << 20
 _AT_ONCE: Final = 200
 """Frames after which other threads may run; each takes about half a microsecond."""
 
-_pack = _HEAD.pack
+pack = _HEAD.pack
 _unpack = _HEAD.unpack_from
 
 
@@ -52,7 +52,7 @@ def frame(payload: bytes, salt: int, now: float) -> bytes:
         now: seconds since the epoch.
     """
     length = len(payload)
-    return _pack(MAGIC, length, crc32(payload, salt ^ length), now) + payload
+    return pack(MAGIC, length, crc32(payload, salt ^ length), now) + payload
 
 
 def parse(data: bytes, salt: int, limit: int, *, last: bool, lost_before: bool = False) -> Found:

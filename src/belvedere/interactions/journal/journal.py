@@ -15,7 +15,7 @@ from belvedere.interactions.journal.adoption import Adoption
 from belvedere.interactions.journal.batch import Batch, Payload
 from belvedere.interactions.journal.memory import Held, Memory
 from belvedere.interactions.journal.trail import Trail
-from belvedere.interactions.journal.writer import LOOK, Writer
+from belvedere.interactions.journal.writer import Writer
 
 _MOVED: Final = 64
 """Events that go from memory to the file with each call, once that works again."""
@@ -99,14 +99,9 @@ class Journal:
         try:
             with self._appending:
                 now = self._clock()
-                writer = self._writer
-                segment = writer.segment
-                if segment is None or self._memory.waiting or not 0 <= now - writer.looked < LOOK:
-                    return self._append_carefully(payload, now)
-                data = frames.frame(payload, segment.salt, now)
-                if segment.end + len(data) > writer.stop or len(data) > frames.LARGEST:
-                    return self._append_carefully(payload, now)
-                return writer.write(data, 1, now) or self._hold(payload, now)
+                if not self._memory.waiting and self._writer.put(payload, now):
+                    return True
+                return self._append_carefully(payload, now)
         except Exception as error:
             failures.contain("interactions", error)
             self._dropped["failed"] += 1

@@ -18,26 +18,24 @@ class Memory:
 
     Args:
         limit: how many events there may be, those that were taken and are not delivered yet included.
+
+    Attributes:
+        waiting: events that nobody has taken.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: deque[Held] = deque()
+        self.waiting: deque[Held] = deque()
         self._taken: deque[Held] = deque()
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._taken)
-
-    @property
-    def waiting(self) -> int:
-        """Events that nobody has taken."""
-        return len(self._waiting)
+        return len(self.waiting) + len(self._taken)
 
     @property
     def oldest(self) -> float | None:
         """When the oldest event came; `None`: there is none."""
         try:
-            return min(queue[0].at for queue in (self._taken, self._waiting) if queue)
+            return min(queue[0].at for queue in (self._taken, self.waiting) if queue)
         except (ValueError, IndexError):
             return None
 
@@ -45,7 +43,7 @@ class Memory:
         """Add an event; `False`: there is no room."""
         if len(self) >= self._limit:
             return False
-        self._waiting.append(held)
+        self.waiting.append(held)
         return True
 
     def move(self, limit: int) -> list[Held]:
@@ -53,14 +51,14 @@ class Memory:
         moved: list[Held] = []
         try:
             while len(moved) < limit:
-                moved.append(self._waiting.popleft())
+                moved.append(self.waiting.popleft())
         except IndexError:
             pass  # Another thread may have taken them meanwhile.
         return moved
 
     def move_back(self, moved: list[Held]) -> None:
         """Have events again that were moved."""
-        self._waiting.extendleft(reversed(moved))
+        self.waiting.extendleft(reversed(moved))
 
     def take(self, limit: int, size: int) -> list[Held]:
         """Return the oldest events, to be settled: so many, and of so many bytes (but for the first), at most."""
@@ -78,17 +76,17 @@ class Memory:
         """Forget events that were taken, or have them again."""
         gone = {id(held) for held in taken}
         if not delivered:
-            self._waiting.extendleft(reversed(taken))
+            self.waiting.extendleft(reversed(taken))
         self._taken = deque(held for held in self._taken if id(held) not in gone)
 
     def give_up(self) -> None:
         """Have all events again that were taken."""
         taken, self._taken = self._taken, deque()
-        self._waiting.extendleft(reversed(taken))
+        self.waiting.extendleft(reversed(taken))
 
     def clear(self) -> int:
         """Forget all; return how many there were."""
         count = len(self)
-        self._waiting.clear()
+        self.waiting.clear()
         self._taken = deque()
         return count

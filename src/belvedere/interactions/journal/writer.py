@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 from belvedere import locking
 from belvedere.interactions.journal import folder as folders
+from belvedere.interactions.journal.frames import HEAD, LARGEST, MAGIC, pack
 from belvedere.interactions.journal.segment import Segment
 from belvedere.interactions.journal.trail import Trail
 
@@ -60,10 +62,38 @@ class Writer:
         self._trails = trails
         self._dropped = dropped
         self._fsync = fsync
-        self._segment_bytes = segment_bytes
+        # So that what `put` finds room for is not too large.
+        self._segment_bytes = min(segment_bytes, LARGEST)
         self._room = room
         self._descriptor = -1
         self._resting: Segment | None = None
+
+    def put(self, payload: bytes, now: float) -> bool:
+        """Write one event where nothing has to be looked after before; `False`: it is not written.
+
+        What `frame`, `fits` and `write` do, in one: each request waits for it.
+        """
+        segment = self.segment
+        if segment is None or not 0 <= now - self.looked < LOOK:
+            return False
+        begin, length = segment.end, len(payload)
+        end = begin + HEAD + length
+        if end > self.stop:
+            return False
+        data = pack(MAGIC, length, crc32(payload, segment.salt ^ length), now) + payload
+        try:
+            # At a place, so that nothing is left between two frames whatever interrupts this.
+            written = os.pwrite(self._descriptor, data, begin)
+            if begin + written < end:
+                self._write_rest(data[written:], begin + written)
+            if self._fsync:
+                _sync(self._descriptor)
+        except OSError as error:
+            self._fail(error, now)
+            return False
+        segment.end = end
+        segment.count += 1
+        return True
 
     def write(self, data: bytes, count: int, now: float) -> bool:
         """Write whole frames of so many events; `False`: they are not written, and there is no file any more."""
@@ -71,7 +101,6 @@ class Writer:
         if segment is None:
             return False
         try:
-            # At a place, so that nothing is left between two frames whatever interrupts this.
             written = os.pwrite(self._descriptor, data, segment.end)
             if written < len(data):
                 self._write_rest(data[written:], segment.end + written)
