@@ -52,6 +52,7 @@ class RequestContext:
         "excluded",
         "headers",
         "method",
+        "notes",
         "parent_id",
         "path",
         "plan",
@@ -95,6 +96,8 @@ class RequestContext:
     exception: BaseException | None
     answer_headers: list[tuple[bytes, bytes]] | None
     """Headers, in lower case, that this one answer is to carry, unless the application sets its own of that name."""
+    notes: dict[Any, Any] | None
+    """What the application says of it to parts, each under its part."""
     disconnected: bool
     request_bytes: int
     response_bytes: int

@@ -46,14 +46,11 @@ class Exchange(RequestContext):
         "channel_out",
         "ended",
         "length",
-        "notes",
         "trailers",
         "unclosed",
     )
 
     plan: Plan
-    notes: dict[Any, Any] | None
-    """What the application says of the request to closers, each under its owner."""
     awaited: Message | int
     """What `completes` knows of the answer that has begun."""
 

@@ -35,6 +35,22 @@ def dependency(mark: Mark) -> Any:
     return params.Depends(recorded)
 
 
+class Way:
+    """What one route records: an event, about a parameter of its path, and for which methods; for none without a mark.
+
+    A 405 took a route as well, whose methods it is not of.
+    """
+
+    __slots__ = ("event", "methods", "route", "subject")
+
+    def __init__(self, route: Any, mark: Mark | None) -> None:
+        # While it is kept here, nobody else has its id.
+        self.route = route
+        self.methods = frozenset(getattr(route, "methods", None) or ()) if mark is not None else frozenset()
+        self.event = "" if mark is None else mark.event
+        self.subject = None if mark is None else mark.subject
+
+
 class Marks:
     """Finds the marks of one owner on the routes that requests took, and takes them out of their way.
 
@@ -45,40 +61,30 @@ class Marks:
 
     def __init__(self, owner: object) -> None:
         self._owner = owner
-        self._known: dict[int, tuple[Any, Mark | None, frozenset[str]]] = {}
+        self.known: dict[int, Way] = {}
+        """What routes record, by `id()`."""
         self._stripped: list[tuple[Any, list[Any], list[Any]]] = []
 
-    def of(self, request: RequestContext) -> Mark | None:
-        """Return the mark of the route that took a request: the nearest, if there are several; none for a 405."""
-        route = request.route
-        known = self._known.get(id(route))
-        if known is None:
-            if route is None:
-                return None
-            known = self._look(route)
-        return known[1] if request.method in known[2] else None
+    def look(self, route: Any) -> Way:
+        """Return what a route records, and know it from then on: its nearest mark, if there are several."""
+        dependant = getattr(route, "dependant", None)
+        found: list[Mark] = [] if dependant is None else [mark for mark, _ in self._below(dependant)]
+        if found:
+            self._strip(dependant)
+        if len(self.known) >= _REMEMBERED:
+            self.known.clear()
+        way = self.known[id(route)] = Way(route, found[-1] if found else None)
+        return way
 
     def restore(self) -> None:
         """Put everything back where it was."""
-        self._known.clear()
+        self.known.clear()
         while self._stripped:
             dependant, before, after = self._stripped.pop()
             if dependant.dependencies is after:
                 dependant.dependencies = before
             else:  # somebody else's list by now, with what is theirs
                 dependant.dependencies = [one for one in before if self._is_own(one)] + dependant.dependencies
-
-    def _look(self, route: Any) -> tuple[Any, Mark | None, frozenset[str]]:
-        dependant = getattr(route, "dependant", None)
-        found: list[Mark] = [] if dependant is None else [mark for mark, _ in self._below(dependant)]
-        if found:
-            self._strip(dependant)
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        # The route is kept with it: while it lives, nobody else has its id.
-        known = (route, found[-1] if found else None, frozenset(getattr(route, "methods", None) or ()))
-        self._known[id(route)] = known
-        return known
 
     def _below(self, dependant: Any) -> Iterator[tuple[Mark, Any]]:
         """Yield marks in the order in which FastAPI resolves them: application, routers, route, parameters."""

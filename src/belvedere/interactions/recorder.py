@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from belvedere import failures
-from belvedere.asgi.exchange import HttpExchange
 from belvedere.context import RequestContext
 from belvedere.interactions.event import LONGEST, Subject, encoded, make_id
 from belvedere.interactions.figures import Figures
@@ -54,6 +53,7 @@ class Recorder:
         self.figures = figures
         self._owner = owner
         self._marks = marks
+        self._ways = marks.known
         self._sanitiser = sanitiser
         self._append = append
         self._counts = subject_type is int
@@ -61,35 +61,38 @@ class Recorder:
 
     def closing(self, request: RequestContext) -> None:
         """Record a request that took a marked route."""
-        mark = self._marks.of(request)
-        if mark is None or not self.active:
+        route = request.route
+        way = self._ways.get(id(route)) or self._marks.look(route)
+        if request.method not in way.methods or not self.active:
             return
-        notes = request.notes.get(self._owner) if isinstance(request, HttpExchange) and request.notes else None
-        bound = request.bound
-        user_id = bound.get("user_id") if bound is not None else None
         scope = request.route_scope
-        parameters: Mapping[str, Any] = scope.get("path_params", _NONE) if scope is not None else _NONE
-        subject = parameters.get(mark.subject) if mark.subject is not None else None
+        parameters: Mapping[str, Any] = _NONE if scope is None else scope.get("path_params", _NONE)
+        subject = None if way.subject is None else parameters.get(way.subject)
+        bound = request.bound
+        user_id = None if bound is None else bound.get("user_id")
+        notes = None if request.notes is None else request.notes.get(self._owner)
         if notes is not None and notes.subject is not None:
             subject = notes.subject
         path = request.path
-        if len(path) > LONGEST or not _are_plain(parameters):
-            path = self._sanitiser.text(path, LONGEST)
+        for value in parameters.values():
+            # Nothing can hide in numbers and short words. The rest of a path is the route's.
+            if type(value) is not str or len(value) >= _SHORT or not value.isalnum():
+                path = self._shown(path, parameters)
+                break
         # Else the request id is the trace id, or was made of it.
-        apart = b"traceparent" in request.headers or request.span_id is not None
+        apart = request.parent_id is not None or request.span_id is not None
         metadata: dict[str, Any] = {}
         if apart or notes is not None or request.scope.get("query_string"):
             metadata = self._metadata(request, notes, apart=apart)
-        event = mark.event
         if self._append(
             encoded(
                 {
                     "event_id": make_id(),
-                    "event_type": event,
+                    "event_type": way.event,
                     "user_id": None if user_id is None else _text(user_id),
                     "subject": None if subject is None else self.subject(subject),
                     "path": path,
-                    "method": request.method[:_METHOD],
+                    "method": request.method,
                     "status": request.status,
                     "trace_id": request.trace_id,
                     "metadata": metadata,
@@ -97,7 +100,7 @@ class Recorder:
                 }
             )
         ):
-            self._count(event)
+            self._count(way.event)
 
     def record(
         self,
@@ -148,6 +151,17 @@ class Recorder:
             return None
         return number if -(2**63) <= number < 2**63 else None
 
+    def _shown(self, path: str, parameters: Mapping[str, Any]) -> str:
+        """Return a path without what the values of its parameters give away."""
+        for value in parameters.values():
+            if type(value) is int:
+                if value < _CARD:
+                    continue
+                return self._sanitiser.text(path, LONGEST)
+            if type(value) is not str or len(value) >= _SHORT or not value.isalnum():
+                return self._sanitiser.text(path, LONGEST)
+        return path if len(path) <= LONGEST else self._sanitiser.text(path, LONGEST)
+
     def _metadata(self, request: RequestContext, notes: Notes | None, *, apart: bool) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
         try:
@@ -189,18 +203,6 @@ def _text(value: Any) -> str | None:
     except Exception as error:
         failures.contain(Recorder.feature, error)
         return None
-
-
-def _are_plain(parameters: Mapping[str, Any]) -> bool:
-    """Whether nothing can hide in parameters of a path: numbers, short words. The rest of a path is the route's."""
-    for value in parameters.values():
-        if type(value) is int:
-            if value < _CARD:
-                continue
-            return False
-        if type(value) is not str or len(value) >= _SHORT or not value.isalnum():
-            return False
-    return True
 
 
 class Notes:
