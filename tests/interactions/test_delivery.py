@@ -84,7 +84,7 @@ async def test_figures_go_on_while_the_database_hangs(
 ) -> None:
     """A write that takes for ever keeps neither the figures nor what dead workers left waiting."""
     dead = Interactions(engine, journal=tmp_path / "journal")
-    dead._append(b"{}")
+    dead._by_hand.append(b"{}")
     dead._close()
     interactions = Interactions(engine, journal=tmp_path / "journal", shutdown=0.1)
     app = shop(interactions)
@@ -131,8 +131,8 @@ async def test_what_the_database_refuses_holds_nothing_up(
     app = shop(interactions)
     with observed(app, interactions):
         await ask(app, path="/items/1")
-        interactions._append(b'{"event_type": "hidden-value"}')
-        interactions._append(b"hidden-value")
+        interactions._by_hand.append(b'{"event_type": "hidden-value"}')
+        interactions._by_hand.append(b"hidden-value")
         await ask(app, path="/items/2")
         assert [row["subject"] for row in await rows(interactions)] == ["1", "2"]
         dropped = await samples(app, "belvedere_interactions_dropped_total")

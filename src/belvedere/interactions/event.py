@@ -14,9 +14,13 @@ Subject = str | int | None
 LONGEST: Final = 2048
 """Characters of a path, a user's id or a subject that are kept."""
 
+_SPARE: Final = 32
+
 _prefix = os.urandom(8).hex()
 """Of this process alone, in all its ids."""
 _numbers = itertools.count(int.from_bytes(os.urandom(4)))
+_spare: list[str] = []
+"""Ids that no event has yet, the next one last: making many in a row costs a fraction of what each by itself does."""
 
 
 def make_id() -> str:
@@ -24,13 +28,19 @@ def make_id() -> str:
 
     Ids of a process that follow one another lie beside one another in the database's index.
     """
-    return "%s%016x" % (_prefix, next(_numbers))  # noqa: UP031 - half the time of an f-string
+    try:
+        return _spare.pop()
+    except IndexError:
+        made = [f"{_prefix}{number:016x}" for number in itertools.islice(_numbers, _SPARE)]
+        _spare.extend(made[:0:-1])
+        return made[0]
 
 
 def _differ() -> None:
     """In a forked child: make other ids than the parent."""
     global _prefix
     _prefix = os.urandom(8).hex()
+    _spare.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,8 +7,6 @@ from typing import Any, Final
 
 from fastapi import params
 
-from belvedere.context import RequestContext
-
 _MARK: Final = "__belvedere_interaction__"
 _REMEMBERED: Final = 10_000
 """Routes that are remembered; an application that makes routes as it runs is looked through again."""

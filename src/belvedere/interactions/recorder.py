@@ -33,7 +33,8 @@ class Recorder:
         sanitiser: what makes metadata fit to be kept.
         figures: where it is counted.
         owner: under whom it is found what was added to a request.
-        append: takes the event.
+        append: takes an event; it may be changed.
+        wake: has them delivered soon.
         subject_type: what a subject is.
     """
 
@@ -47,6 +48,7 @@ class Recorder:
         *,
         owner: object,
         append: Callable[[bytes], bool],
+        wake: Callable[[], None],
         subject_type: type,
     ) -> None:
         self.active = True
@@ -55,7 +57,8 @@ class Recorder:
         self._marks = marks
         self._ways = marks.known
         self._sanitiser = sanitiser
-        self._append = append
+        self.append = append
+        self._wake = wake
         self._counts = subject_type is int
         self._counters: dict[str, Callable[[], None]] = {}
 
@@ -84,23 +87,26 @@ class Recorder:
         metadata: dict[str, Any] = {}
         if apart or notes is not None or request.scope.get("query_string"):
             metadata = self._metadata(request, notes, apart=apart)
-        if self._append(
-            encoded(
-                {
-                    "event_id": make_id(),
-                    "event_type": way.event,
-                    "user_id": None if user_id is None else _text(user_id),
-                    "subject": None if subject is None else self.subject(subject),
-                    "path": path,
-                    "method": request.method,
-                    "status": request.status,
-                    "trace_id": request.trace_id,
-                    "metadata": metadata,
-                    "created_at": _now(UTC),
-                }
-            )
-        ):
-            self._count(way.event)
+        event = encoded(
+            {
+                "event_id": make_id(),
+                "event_type": way.event,
+                "user_id": None if user_id is None else _text(user_id),
+                "subject": None if subject is None else self.subject(subject),
+                "path": path,
+                "method": request.method,
+                "status": request.status,
+                "trace_id": request.trace_id,
+                "metadata": metadata,
+                "created_at": _now(UTC),
+            }
+        )
+        if self.append(event):
+            try:
+                self._counters[way.event]()
+            except KeyError:
+                self._count(way.event)
+        self._wake()
 
     def record(
         self,
@@ -115,7 +121,7 @@ class Recorder:
         metadata: Mapping[str, Any] | None,
     ) -> bool:
         """Append one event by hand; everything is made fit here. Return whether it is kept."""
-        kept = self._append(
+        kept = self.append(
             encoded(
                 {
                     "event_id": make_id(),
@@ -131,6 +137,7 @@ class Recorder:
                 }
             )
         )
+        self._wake()
         if kept:
             self._count(event)
         return kept
@@ -187,13 +194,12 @@ class Recorder:
             return {}
 
     def _count(self, event: str) -> None:
-        try:
-            self._counters[event]()
-        except KeyError:
+        counter = self._counters.get(event)
+        if counter is None:
             counter = self.figures.recorded.labels(event).inc
             if len(self._counters) < _COUNTERS:
                 self._counters[event] = counter
-            counter()
+        counter()
 
 
 def _text(value: Any) -> str | None:
