@@ -49,7 +49,7 @@ soak: .venv ## Load a service, kill workers, and see that counts, lines and ids 
 endurance: .venv ## Record interactions while workers are killed, the database is in trouble, and the disk full
 	.venv/bin/python -m tests.endurance
 
-services: ## Install the servers that the tests start (PostgreSQL, Redis, HAProxy), and wrk, which loads them
+services: ## Install the servers that the tests start (PostgreSQL, Redis, RabbitMQ, HAProxy), and wrk, which loads them
 	@tests/services
 
 # The versions of FastAPI between the oldest and the newest that `make matrix` runs on

@@ -29,6 +29,12 @@ def s3_url() -> Iterator[str]:
     yield from _url("S3_URL", servers.s3)
 
 
+@pytest.fixture(scope="session")
+def amqp_url() -> Iterator[str]:
+    """The URL of a real RabbitMQ: `AMQP_URL`, else of a server for this run."""
+    yield from _url("AMQP_URL", servers.rabbitmq)
+
+
 def _url(variable: str, start: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     if given := os.environ.get(variable):
         yield given

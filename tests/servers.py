@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -116,6 +116,49 @@ def s3() -> Iterator[str]:
 
 
 @contextmanager
+def rabbitmq() -> Iterator[str]:
+    """Run RabbitMQ with a node, a port mapper and data of its own; yield its URL. It takes some seconds to start."""
+    server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+    if not Path(server).exists():
+        server = _installed("rabbitmq-server")
+    port, mapper = free_port(), free_port()
+
+    def ready() -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                connection.settimeout(1)
+                connection.sendall(b"AMQP\0\0\x09\x01")
+                return connection.recv(1) == b"\x01"  # a method frame: Connection.Start
+        except OSError:
+            return False
+
+    with _folder() as folder:
+        environment = {
+            "HOME": str(folder),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(mapper),
+            "RABBITMQ_NODENAME": f"tests-{port}@localhost",
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+            "RABBITMQ_LOG_BASE": f"{folder}/log",
+            # One that is not told so busily waits for work on every processor.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none +S 1:1",
+        }
+        (folder / "mapper").mkdir()
+        (folder / "server").mkdir()
+        # One that RabbitMQ starts by itself would outlive it.
+        with (
+            _running(["epmd"], folder / "mapper", lambda: _listens(mapper), environment),
+            _running([server], folder / "server", ready, environment, signal.SIGKILL),
+        ):
+            yield f"amqp://guest:guest@127.0.0.1:{port}//"
+
+
+@contextmanager
 def haproxy(configuration: str, port: int) -> Iterator[None]:
     """Run HAProxy with this configuration, which binds `port`."""
     program = _installed("haproxy")
@@ -143,31 +186,51 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(command: Sequence[str], folder: Path, ready: Callable[[], bool]) -> Iterator[None]:
+def _running(
+    command: Sequence[str],
+    folder: Path,
+    ready: Callable[[], bool],
+    environment: Mapping[str, str] | None = None,
+    number: signal.Signals = signal.SIGINT,
+) -> Iterator[None]:
     """Run `command` in `folder` from the moment it is `ready` to the end of the block."""
-    process = _started(command, folder, ready)
+    process = _started(command, folder, ready, environment, number)
     try:
         yield
     finally:
-        _end(process, signal.SIGINT)
+        _end(process, number)
 
 
-def _started(command: Sequence[str], folder: Path, ready: Callable[[], bool]) -> subprocess.Popen[bytes]:
+def _started(
+    command: Sequence[str],
+    folder: Path,
+    ready: Callable[[], bool],
+    environment: Mapping[str, str] | None = None,
+    number: signal.Signals = signal.SIGINT,
+) -> subprocess.Popen[bytes]:
     """Run `command` in `folder`; return when it is `ready`, show its log if it never is."""
     log = folder / "log"
+    settings = {**os.environ, **(environment or {})}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+        alone = number is signal.SIGKILL  # which then ends what it has started as well
+        process = subprocess.Popen(
+            command, cwd=folder, env=settings, stdout=output, stderr=output, start_new_session=alone
+        )
     deadline = time.monotonic() + DEADLINE
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
-            _end(process, signal.SIGINT)
+            _end(process, number)
             raise RuntimeError(f"it does not serve: {command}\n{log.read_text()[-2000:]}")
         time.sleep(0.05)
     return process
 
 
 def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    process.send_signal(number)
+    """Send it the signal, and to those that it started as well where that is how it ends."""
+    if number is signal.SIGKILL:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     try:
         process.wait(DEADLINE)
     except subprocess.TimeoutExpired:
