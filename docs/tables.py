@@ -37,6 +37,7 @@ def tables() -> dict[str, str]:
     made["metrics.elasticsearch"] = _metrics(conventions.ELASTICSEARCH_METRICS)
     made["metrics.ml"] = _metrics(conventions.ML_METRICS)
     made["metrics.sentry"] = _metrics(conventions.SENTRY_METRICS)
+    made["metrics.celery"] = _metrics(conventions.CELERY_METRICS)
     made["metrics.own"] = _metrics(conventions.OWN_METRICS)
     return made
 

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextvars import ContextVar, Token
 from types import MappingProxyType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -114,6 +114,20 @@ current: ContextVar[RequestContext | None] = ContextVar("belvedere_request", def
 _fields: ContextVar[Mapping[str, Any]] = ContextVar("belvedere_fields", default=_NOTHING)
 _job_id: ContextVar[str | None] = ContextVar("belvedere_job_id", default=None)
 
+PROPAGATED: Final = ("traceparent", "tracestate", "baggage")
+"""What W3C has go along with a request: https://www.w3.org/TR/trace-context-2/, https://www.w3.org/TR/baggage/."""
+
+
+class Trace(NamedTuple):
+    """The trace that a job outside requests belongs to: ids, and what came with the job to be passed on."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
+    carrier: Mapping[str, str] = _NOTHING
+
+
+_job_trace: ContextVar[Trace | None] = ContextVar("belvedere_job_trace", default=None)
+
 
 def valid_id(value: bytes) -> bool:
     """Whether a caller's id may be kept: 1 to 128 of `A-Z a-z 0-9 . _ ~ : / + = @ -`, safe in headers, logs and
@@ -138,6 +152,47 @@ def set_request_id(value: str | None) -> None:
     if value is not None and not valid_id(value.encode("utf-8", "replace")):
         raise ValueError(f"{value!r} is no request id: use 1 to 128 of the characters A-Z a-z 0-9 . _ ~ : / + = @ -")
     _job_id.set(value)
+
+
+def job_trace() -> Trace | None:
+    """Return the trace of the job that runs here outside any request; `None` if it has none."""
+    return _job_trace.get()
+
+
+def carried() -> Mapping[str, str]:
+    """Return the trace context that came with the request or job, for whom it asks where nobody makes spans."""
+    context = current.get()
+    if context is None:
+        trace = _job_trace.get()
+        return _NOTHING if trace is None else trace.carrier
+    if context.parent_id is None:
+        return _NOTHING
+    came = context.headers
+    return {name: came[key].decode("latin-1") for name in PROPAGATED if (key := name.encode()) in came}
+
+
+class Job:
+    """One job outside requests: from `begin` to `end`, its lines carry these ids; what it binds ends with it.
+
+    Args:
+        request_id: its id, which is valid.
+        trace: that it belongs to.
+    """
+
+    def __init__(self, request_id: str, trace: Trace | None = None) -> None:
+        self._now: tuple[tuple[ContextVar[Any], Any], ...] = (
+            (_job_id, request_id),
+            (_job_trace, trace),
+            (_fields, _fields.get()),
+        )
+        self._tokens: list[tuple[ContextVar[Any], Token[Any]]] = []
+
+    def begin(self) -> None:
+        self._tokens = [(variable, variable.set(value)) for variable, value in self._now]
+
+    def end(self) -> None:
+        while self._tokens:
+            give_back(*self._tokens.pop())
 
 
 def bind(**fields: Any) -> None:

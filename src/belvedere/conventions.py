@@ -206,6 +206,28 @@ SENTRY_DROPPED: Final = MetricName(
     ("category", "reason"),
 )
 
+CELERY_TASKS: Final = MetricName(
+    "celery_tasks_total",
+    "counter",
+    "Runs of tasks, by how they ended: Celery's state in lower case.",
+    ("task_name", "status"),
+)
+CELERY_DURATION: Final = MetricName(
+    "celery_task_duration_seconds", "histogram", "Time that a run of a task takes, however it ends.", ("task_name",)
+)
+CELERY_RETRIES: Final = MetricName(
+    "celery_task_retries_total", "counter", "Runs of tasks that ended in another try.", ("task_name",)
+)
+CELERY_QUEUE: Final = MetricName(
+    "celery_queue_length", "gauge", "Messages that wait in a queue, when it was looked at last.", ("queue",)
+)
+CELERY_WORKERS: Final = MetricName(
+    "celery_workers_active",
+    "gauge",
+    "Workers that answer and take from a queue, when they were asked last.",
+    ("queue",),
+)
+
 HTTP_METRICS: Final = (
     HTTP_REQUESTS,
     HTTP_DURATION,
@@ -260,6 +282,8 @@ ELASTICSEARCH_METRICS: Final = (ELASTICSEARCH_OPERATIONS, ELASTICSEARCH_DURATION
 
 ML_METRICS: Final = (ML_PREDICTIONS, ML_DURATION, ML_HITS, ML_MISSES, ML_HIT_RATE)
 
+CELERY_METRICS: Final = (CELERY_TASKS, CELERY_DURATION, CELERY_RETRIES, CELERY_QUEUE, CELERY_WORKERS)
+
 SIZE_BUCKETS: Final = (100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0)
 """Bounds of the size histograms in bytes: 100 B to 10 MB by tens."""
 
@@ -269,6 +293,9 @@ DURATION_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 OPERATION_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 """Bounds in seconds for operations of databases and caches: those that OpenTelemetry advises
 (https://opentelemetry.io/docs/specs/semconv/db/database-metrics/)."""
+
+TASK_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0)
+"""Bounds in seconds for tasks, which may take what no request does: from milliseconds to an hour."""
 
 OVERFLOW: Final = "_overflow"
 """The label value that takes what a bound on label sets leaves no series for."""
@@ -293,6 +320,7 @@ RATELIMIT_POLICY_FIELD: Final = b"ratelimit-policy"
 # Loggers and events.
 ACCESS_LOGGER: Final = "belvedere.access"
 OWN_LOGGER: Final = "belvedere"
+TASK_LOGGER: Final = "belvedere.tasks"
 
 OWN_STATEMENT: Final = "belvedere_own"
 """The execution option of Belvedere's own SQL statements, for whoever measures or traces an engine."""
@@ -328,9 +356,11 @@ class Event:
 
 
 class SpanAttribute:
-    """Attributes of the server span that no module of OpenTelemetry's conventions names for us.
+    """Attributes of spans that no module of OpenTelemetry's conventions names for us.
 
-    The others are those of its stable HTTP conventions: https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
+    The others of the server span are those of its stable HTTP conventions:
+    https://opentelemetry.io/docs/specs/semconv/http/http-spans/; those of Celery's, of its conventions for messaging:
+    https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/.
     """
 
     REQUEST_ID: Final = "belvedere.request_id"
@@ -338,6 +368,9 @@ class SpanAttribute:
     """Of the span of a prediction; OpenTelemetry's conventions know generative models alone."""
     USER_ID: Final = "user.id"
     """https://opentelemetry.io/docs/specs/semconv/registry/attributes/user/; what was bound as `user_id`."""
+    TASK_NAME: Final = "celery.task_name"
+    TASK_STATUS: Final = "celery.status"
+    TASK_RETRIES: Final = "celery.retries"
 
 
 class InteractionEvent:
@@ -356,6 +389,7 @@ class IntegrationEvent:
     """The events that integrations log."""
 
     SLOW_QUERY: Final = "slow_query"
+    TASK: Final = "task_processed"
 
 
 REDACTED: Final = "[redacted]"

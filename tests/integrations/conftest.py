@@ -15,10 +15,12 @@ from elasticsearch._async.client import _base as async_base
 from elasticsearch._sync.client import _base as sync_base
 
 import belvedere
+from tests.celeryworker import SHOP, working
 from tests.drive import observed, written
 from tests.integrations.cluster import Cluster, answering
 from tests.integrations.relay import Relay
 from tests.process import fresh_process
+from tests.processes.launch import wait_for
 from tests.tracing.conftest import Kept, keeping
 
 Observe = Callable[..., belvedere.Observability]
@@ -28,6 +30,18 @@ Lines = Callable[..., list[dict[str, Any]]]
 @pytest.fixture(autouse=True)
 def _own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with fresh_process(monkeypatch):
+        yield
+
+
+@pytest.fixture(scope="session")
+def celery_worker(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A worker that answers, on the real Redis, without Belvedere."""
+    folder = tmp_path_factory.mktemp("celery")
+    environment = {"BROKER": redis_url}
+    with working(
+        folder, "--pool=solo", "--loglevel=info", "--without-mingle", environment=environment, source=SHOP, served=False
+    ) as worker:
+        wait_for(lambda: " ready." in worker.process.stderr, worker.process)
         yield
 
 

@@ -13,6 +13,7 @@ from belvedere.conventions import IntegrationEvent
 
 PAGE = (Path(__file__).parents[2] / "docs" / "integrations.md").read_text(encoding="utf-8")
 TITLES = {
+    "celery": "Celery",
     "sqlalchemy": "SQLAlchemy",
     "redis": "Redis",
     "httpx": "httpx",
@@ -37,7 +38,7 @@ def test_every_argument_is_on_the_page(verb: str) -> None:
     call: Any = getattr(integrations, verb)
     named = (
         set(inspect.signature(call).parameters)
-        - {"engine"}
+        - {"engine", "celery_app"}
         - ({"client"} if verb in {"redis", "elasticsearch"} else set())
     )
     assert {name.strip(" `") for row in rows for name in row.split(",")} == named

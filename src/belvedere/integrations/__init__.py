@@ -4,6 +4,7 @@ One file and one verb for each library. A verb imports its library when it is ca
 extra where it is missing.
 """
 
+from belvedere.integrations._celery import celery
 from belvedere.integrations._elasticsearch import elasticsearch
 from belvedere.integrations._httpx import httpx
 from belvedere.integrations._ml import ml
@@ -12,4 +13,4 @@ from belvedere.integrations._s3 import s3
 from belvedere.integrations._sentry import sentry
 from belvedere.integrations._sqlalchemy import sqlalchemy
 
-__all__ = ["elasticsearch", "httpx", "ml", "redis", "s3", "sentry", "sqlalchemy"]
+__all__ = ["celery", "elasticsearch", "httpx", "ml", "redis", "s3", "sentry", "sqlalchemy"]

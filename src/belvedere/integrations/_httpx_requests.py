@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 import time
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from belvedere import context, failures
 from belvedere.conventions import DURATION_BUCKETS, HTTP_CLIENT_DURATION, KNOWN_METHODS, OTHER, OTHER_METHOD, OVERFLOW
-from belvedere.integrations.spans import ClientSpans
+from belvedere.integrations.spans import ClientSpans, trace_context
 from belvedere.parts import Host
 from belvedere.redaction import Redactor
 
@@ -27,7 +25,6 @@ WATCHED = "belvedere.watched"
 """Where it keeps which applications are counting it, while it is under way: several parts may be on its way."""
 TRACED = "belvedere.traced"
 """The same of its one span."""
-_PROPAGATED = ("traceparent", "tracestate", "baggage")
 
 
 class Sending(NamedTuple):
@@ -148,7 +145,7 @@ class Requests:
         request_id = context.request_id()
         ids = {} if request_id is None else {self._header: request_id}
         if "traceparent" not in headers:
-            ids |= _trace_context(span)  # else what belongs to it is the application's to send
+            ids |= trace_context(span)  # else what belongs to it is the application's to send
         given = {name: value for name, value in ids.items() if name not in headers}
         headers.update(given)
         request.extensions[self._given] = tuple(given)
@@ -174,21 +171,3 @@ def _listed(url: Any, hosts: tuple[str, ...]) -> bool:
 
 def _port(scheme: str) -> int:
     return 443 if scheme == "https" else 80
-
-
-def _trace_context(span: Any) -> Mapping[str, str]:
-    """Return header fields: of the span, of the current one, or those that came with the request that is served."""
-    if "opentelemetry" in sys.modules:
-        from opentelemetry import propagate, trace
-
-        within = None if span is None else trace.set_span_in_context(span)
-        if trace.get_current_span(within).get_span_context().is_valid:
-            carrier: dict[str, str] = {}
-            propagate.inject(carrier, within)
-            return carrier
-    request = context.current.get()
-    if request is None or request.parent_id is None:
-        return {}
-    # Nobody makes spans here: who asked and who is asked are told of each other.
-    came = request.headers
-    return {name: came[key].decode("latin-1") for name in _PROPAGATED if (key := name.encode()) in came}

@@ -126,6 +126,10 @@ class SQLAlchemy:
             self._pool.forget()
         self._queries = self._pool = None
 
+    def forked(self) -> None:
+        """In a process that was forked: leave the connections to the parent, whose checks may hold some."""
+        self.engine.dispose(close=False)
+
     def _ping(self) -> dict[str, Any]:
         return {} if self._pool is None else self._pool.details()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from belvedere import context
 from belvedere.parts import Host
 
 
@@ -25,9 +26,23 @@ class ClientSpans:
         self._instrumentation = instrumentation
         self._attributes = attributes
 
-    def begin(self, name: str, attributes: Mapping[str, Any]) -> Any:
-        """Return a span that has begun; `None` where there is to be none. It is not made current."""
-        if self.tracer is None or self._made_elsewhere():
+    def begin(
+        self,
+        name: str,
+        attributes: Mapping[str, Any],
+        *,
+        kind: Literal["CLIENT", "PRODUCER", "CONSUMER", "INTERNAL"] = "CLIENT",
+        below: Any = None,
+    ) -> Any:
+        """Return a span that has begun; `None` where there is to be none. It is not made current.
+
+        Args:
+            name: its name.
+            attributes: of this one.
+            kind: by its name.
+            below: OpenTelemetry's context of the parent; `None`: the current one.
+        """
+        if self.tracer is None or self.made_elsewhere():
             return None
         from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
         from opentelemetry.trace import SpanKind
@@ -35,7 +50,8 @@ class ClientSpans:
         if get_value(_SUPPRESS_INSTRUMENTATION_KEY):
             return None  # within `suppress_instrumentation()`, as all instrumentations have it
 
-        return self.tracer.start_span(name, kind=SpanKind.CLIENT, attributes={**self._attributes, **attributes})
+        attributes = {**self._attributes, **attributes}
+        return self.tracer.start_span(name, context=below, kind=SpanKind[kind], attributes=attributes)
 
     def end(self, span: Any, error: BaseException | str | None = None) -> None:
         """End a span; of an error it tells the type, or what it is called, never the text, which may show values."""
@@ -46,7 +62,22 @@ class ClientSpans:
             span.set_status(StatusCode.ERROR)
         span.end()
 
-    def _made_elsewhere(self) -> bool:
+    def made_elsewhere(self) -> bool:
+        """Whether OpenTelemetry's own instrumentation of the library is on."""
         module, name = self._instrumentation
         instrumentor = getattr(sys.modules.get(module), name, None)
         return instrumentor is not None and bool(instrumentor().is_instrumented_by_opentelemetry)
+
+
+def trace_context(span: Any) -> Mapping[str, str]:
+    """Return what is to be sent along: of the span, of the current one, or what came with the request or job."""
+    if "opentelemetry" in sys.modules:
+        from opentelemetry import propagate, trace
+
+        within = None if span is None else trace.set_span_in_context(span)
+        if trace.get_current_span(within).get_span_context().is_valid:
+            carrier: dict[str, str] = {}
+            propagate.inject(carrier, within)
+            return carrier
+    # Nobody makes spans here: who asked and who is asked are told of each other.
+    return context.carried()

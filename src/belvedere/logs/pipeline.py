@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Literal
 import orjson
 import structlog.contextvars
 
-from belvedere.context import RequestContext, bound_fields, current, request_id
+from belvedere.context import RequestContext, bound_fields, current, job_trace, request_id
 from belvedere.logs.console import Console
 from belvedere.logs.levels import Levels
 from belvedere.logs.serialise import MAX_TEXT, as_text, cut, cut_middle, plain, repair
@@ -209,7 +209,13 @@ class Pipeline:
         if job is None:
             return self._outside
         line["request_id"] = job
-        return self._in_job
+        trace = job_trace()
+        if trace is None or trace.trace_id is None:
+            return self._in_job
+        line["trace_id"] = trace.trace_id
+        if trace.span_id is not None:
+            line["span_id"] = trace.span_id
+        return self._inside
 
     def _add(self, line: Line, fields: Mapping[Any, Any], taken: frozenset[str]) -> None:
         for key, value in fields.items():
