@@ -237,7 +237,7 @@ async def test_parts_of_features_that_are_off_do_nothing() -> None:
         (
             lambda: belvedere.observe(object()),
             TypeError,
-            "observe takes a FastAPI or Starlette application, not object: call it on the app itself",
+            "observe takes a FastAPI, Starlette or Celery application, not object: call it on the app itself",
         ),
         (
             lambda: belvedere.observe(FastAPI(), FastAPI()),  # type: ignore[arg-type]

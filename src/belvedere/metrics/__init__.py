@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,13 +37,15 @@ from belvedere.metrics.own import OwnMetrics
 from belvedere.metrics.runtime import Beat, LoopLag
 from belvedere.metrics.scrapes import Reply, Scope, Scrapes, UnreadableError
 from belvedere.metrics.workers import Unshared, workers
+from belvedere.metrics.workers.registries import collectors
 from belvedere.settings import MetricSettings, RequestSettings
 
 if TYPE_CHECKING:
-    from belvedere.metrics.port import Claim, Port
+    from belvedere.metrics.port import Claim, Handler, Port
 
 __all__ = ["Metrics", "counter", "gauge", "histogram", "track_count", "track_time"]
 
+_LOCK = type(threading.Lock())
 _READ_TIMEOUT = 2.0
 """Seconds that the `read` of a gauge may take before its last value is shown."""
 _REFRESH_TIMEOUT = 2.5
@@ -60,6 +63,7 @@ class Metrics:
         logger: gets what is told of scrapers and of the port; `None`: no events.
         client: how a scraper's address is shown there.
         service: the service's name.
+        requests_too: whether there are requests to be counted; a worker has none.
     """
 
     def __init__(
@@ -72,8 +76,10 @@ class Metrics:
         logger: Any = None,
         client: Literal["full", "masked"] | None = "full",
         service: str = "",
+        requests_too: bool = True,
     ) -> None:
         self.service = service
+        self._requests_too = requests_too
         # Workers make their applications in the same order.
         taken = {other.owner for other in instances}
         self.owner: str = next(owner for number in count() if (owner := f"{service}#{number}") not in taken)
@@ -87,6 +93,8 @@ class Metrics:
         self._scrapes = Scrapes(gate, self.text)
         self.endpoint = MetricsEndpoint(self._scrapes, self.refresh)
         self._settings = settings
+        self.further: dict[str, Handler] = {}
+        """What else is served on the port of its own, by path; before that is opened."""
         self.port = self._own_port(settings, logger)
         self._registries = [self.declared.registry, registry]
         if registry is not REGISTRY:
@@ -108,6 +116,22 @@ class Metrics:
     def look_up_again(self) -> None:
         """Forget where the cells of series lie."""
         self.http.look_up_again()
+
+    def forked(self) -> None:
+        """Begin anew in a process that was forked: what has been counted is its parent's, whose locks are not here."""
+        for family in self.families:
+            family.clear()
+        self.own.forked()
+        for registry in [*self._registries, declarations.registry]:
+            for holder in (registry, *collectors(registry)):
+                if (held := getattr(holder, "_lock", None)) is not None:
+                    holder._lock = threading.Lock() if isinstance(held, _LOCK) else threading.RLock()
+        self.look_up_again()
+
+    def publish(self) -> None:
+        """Tell the other workers how this process does, where no event loop runs that would do so every second."""
+        self.own.refresh_from_thread()
+        workers.publish()
 
     def close(self) -> None:
         """Let go of what belongs to the process."""
@@ -132,7 +156,7 @@ class Metrics:
 
     @property
     def families(self) -> list[Family]:
-        return [*self.http.families, *self.own.families]
+        return [*(self.http.families if self._requests_too else ()), *self.own.families]
 
     @property
     def registries(self) -> list[CollectorRegistry]:
@@ -282,7 +306,8 @@ class Metrics:
         from belvedere.metrics.port import Claim, OnLoop, Port
 
         self._on_loop = OnLoop()
-        return Port(settings.port, {settings.path: self._scraped}, Claim(settings.port, lambda: workers.folder), logger)
+        self.further[settings.path] = self._scraped
+        return Port(settings.port, self.further, Claim(settings.port, lambda: workers.folder), logger)
 
     def _scraped(self, scope: Scope) -> Reply:
         """Answer a scrape in a thread beside the event loop."""

@@ -30,6 +30,8 @@ class OwnMetrics:
         self._lag = lag
         self._dropped = dropped
         self._refused = refused
+        self._dropped_before = 0
+        self._refused_before: Mapping[str, int] = {}
         self.spans_unsent: Mapping[str, int] = {}
         """Spans that were not exported so far, by reason; log records alike."""
         self.records_unsent: Mapping[str, int] = {}
@@ -73,6 +75,13 @@ class OwnMetrics:
         cells[0] += seconds
         cells[1 + sum(1 for bound in self.check_duration.bounds if bound < seconds)] += 1.0
 
+    def forked(self) -> None:
+        """Begin anew in a process that was forked."""
+        self._folded.counts.clear()
+        failures.counts.clear()
+        self._dropped_before = self._dropped()
+        self._refused_before = dict(self._refused)
+
     def refresh(self) -> None:
         """Take over what is counted elsewhere; called on the event loop."""
         for state, threads in threadpool().items():
@@ -86,9 +95,9 @@ class OwnMetrics:
             self.series_folded.get(metric).cells[0] = float(folds)
         for feature, errors in failures.counts.items():
             self.internal_errors.get(feature).cells[0] = float(errors)
-        self.lines_dropped.get().cells[0] = float(self._dropped())
+        self.lines_dropped.get().cells[0] = float(self._dropped() - self._dropped_before)
         by_reason = (
-            (self.metrics_refused, self._refused),
+            (self.metrics_refused, {key: n - self._refused_before.get(key, 0) for key, n in self._refused.items()}),
             (self.spans_dropped, self.spans_unsent),
             (self.records_dropped, self.records_unsent),
         )

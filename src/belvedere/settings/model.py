@@ -162,7 +162,7 @@ class MetricSettings(Group):
     """Where metrics are served: on the service's own port, or on `port` if that is set."""
     port: int | None = Field(None, ge=0, le=65535)
     """A port of their own, one for all workers; nothing is then served at `path` on the service's. 0 is any that is
-    free, which the report and the log tell."""
+    free, which the report and the log tell. A Celery worker has no other, and serves its probes there as well."""
     token: SecretStr | None = Field(None, min_length=1)
     """A bearer token that a scrape has to show."""
     allow: Networks = ()

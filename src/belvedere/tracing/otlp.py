@@ -94,6 +94,12 @@ class Otlp:
         queues = [queue for queue in (self._logs, self._metrics) if queue is not None]
         await asyncio.gather(*(asyncio.to_thread(queue.take_leave) for queue in queues))
 
+    def take_leave(self) -> None:
+        """Do what `flush` does where no loop runs."""
+        for queue in (self._logs, self._metrics):
+            if queue is not None:
+                queue.take_leave()
+
     def remove(self) -> None:
         """Stop, and send what can still be sent."""
         if self._task is not None:

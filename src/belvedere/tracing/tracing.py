@@ -84,6 +84,11 @@ class Tracing:
         if self._queue is not None:
             await asyncio.to_thread(self._queue.take_leave)
 
+    def take_leave(self) -> None:
+        """Do what `flush` does where no loop runs."""
+        if self._queue is not None:
+            self._queue.take_leave()
+
     def remove(self) -> None:
         """Stop, and leave OpenTelemetry as it was."""
         while self._undo:

@@ -23,16 +23,9 @@ def catalogue(
     report: Report,
 ) -> dict[str, Any]:
     """Return what dashboards and rules are made from, in types that JSON has."""
-    probes = health.describe() if health else {"probes": [], "checks": []}
     return {
-        "service": settings.service,
-        "version": settings.version,
-        "environment": settings.environment,
-        "metrics_path": settings.metrics.path if settings.metrics else None,
-        "metrics_port": metrics.port.number if metrics and metrics.port else None,
-        "metrics": metrics.describe() if metrics else [],
+        **worker_catalogue(settings, metrics=metrics, health=health, report=report),
         "routes": [{"path": path, "methods": sorted(methods)} for path, methods, _ in templates(app) if methods],
-        **probes,
         "slos": [
             {
                 "name": objective.name,
@@ -42,5 +35,23 @@ def catalogue(
             }
             for objective in objectives
         ],
+    }
+
+
+def worker_catalogue(
+    settings: Settings, *, metrics: Metrics | None, health: Health | None, report: Report
+) -> dict[str, Any]:
+    """Return the same of what has neither routes nor objectives."""
+    probes = health.describe() if health else {"probes": [], "checks": []}
+    return {
+        "service": settings.service,
+        "version": settings.version,
+        "environment": settings.environment,
+        "metrics_path": settings.metrics.path if settings.metrics else None,
+        "metrics_port": metrics.port.number if metrics and metrics.port else None,
+        "metrics": metrics.describe() if metrics else [],
+        "routes": [],
+        **probes,
+        "slos": [],
         "features": {name: row["state"] for name, row in report.items()},
     }

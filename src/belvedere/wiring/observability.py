@@ -303,23 +303,21 @@ def observe(
     """Make `app` fit for production: ids, logs, metrics, probes, one error shape, security headers.
 
     Call it once, last among what wraps the application; a second call returns the same object, adding its parts.
+    Called on a Celery application, in the module that its worker imports, it gives the worker the same ids, logs,
+    metrics and probes, the latter two on `metrics.port`.
 
     Args:
-        app: a FastAPI or Starlette application.
+        app: a FastAPI or Starlette application, or one of Celery.
         parts: checks, objectives, integrations and extensions.
         settings: by default everything from the environment.
         registry: the prometheus-client registry that is served besides Belvedere's own metrics.
 
     Raises:
-        TypeError: `app` is no such application, or a part is none.
+        TypeError: `app` is no such application, or a part is none; or a part is about requests, for a worker.
         SettingsError: naming every bad setting.
     """
-    if not hasattr(app, "build_middleware_stack") or not hasattr(app, "exception_handlers"):
-        raise TypeError(
-            f"observe takes a FastAPI or Starlette application, not {type(app).__name__}: call it on the app itself"
-        )
-    known = getattr(app.state, _STATE, None)
-    observability = known if isinstance(known, Observability) else Observability(app, settings or Settings(), registry)
+    known, make = _known(app)
+    observability = known or make(app, settings or Settings(), registry)
     try:
         for part in parts:
             observability.add(part)
@@ -328,3 +326,23 @@ def observe(
             observability.remove()
         raise
     return observability
+
+
+def _known(app: Any) -> tuple[Observability | None, Callable[[Any, Settings, CollectorRegistry], Observability]]:
+    """Return what has been put around `app` already, and what puts it there.
+
+    Raises:
+        TypeError: it is neither an application of Starlette nor of Celery.
+    """
+    # Only here, as it builds upon this module.
+    from belvedere.wiring.worker import is_celery, known_worker, observe_worker
+
+    if is_celery(app):
+        return known_worker(app), observe_worker
+    if not hasattr(app, "build_middleware_stack") or not hasattr(app, "exception_handlers"):
+        raise TypeError(
+            f"observe takes a FastAPI, Starlette or Celery application, not {type(app).__name__}: "
+            "call it on the app itself"
+        )
+    known = getattr(app.state, _STATE, None)
+    return known if isinstance(known, Observability) else None, Observability

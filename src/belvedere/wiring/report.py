@@ -54,6 +54,39 @@ def describe(
         "headers": _on(_headers(settings)) if settings.headers else _SWITCHED_OFF,
         "tracing": _tracing(app, attachment, tracing),
     }
+    return _with_parts(report, parts)
+
+
+def describe_worker(
+    settings: Settings,
+    *,
+    logs: Logs | None,
+    metrics: Metrics | None,
+    health: Health | None,
+    tracing: Tracing,
+    otlp: Otlp,
+    parts: Sequence[Part],
+) -> Report:
+    """Return the rows of a worker, whose tasks are what requests are elsewhere."""
+    served = metrics is not None and metrics.port is not None
+    nowhere: Row = {"state": "off", "why": "a worker serves them on a port of its own: metrics.port is not set"}
+    state, why = tracing.describe()
+    report: Report = {
+        "tasks": _on(f"{settings.requests.header}, kept from whoever sends a task, or made here"),
+        "logs": _logs(settings, logs, otlp) if logs else _SWITCHED_OFF,
+        "metrics": nowhere if metrics and not served else _SWITCHED_OFF,
+        "health": nowhere if health and not served else _SWITCHED_OFF,
+        "headers": {"state": "off", "why": "a worker answers no requests"},
+        "tracing": {"state": state, "why": why},
+    }
+    if metrics and served:
+        report["metrics"] = _metrics(settings, metrics, otlp, ())
+        if health:
+            report["health"] = _health(settings, None, ())
+    return _with_parts(report, parts)
+
+
+def _with_parts(report: Report, parts: Sequence[Part]) -> Report:
     for part in parts:
         feature, row = _part(part)
         same = sum(1 for other in report if other.partition("#")[0] == feature)

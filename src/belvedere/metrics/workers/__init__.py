@@ -13,10 +13,10 @@ from belvedere.metrics.workers.folder import sweep
 from belvedere.metrics.workers.membership import Application, Membership
 from belvedere.metrics.workers.merged import MergedFamily
 from belvedere.metrics.workers.registries import Unshared
-from belvedere.metrics.workers.service import Parent, folder_name, parent, places
+from belvedere.metrics.workers.service import Parent, folder_name, lead, parent, places
 from belvedere.metrics.workers.values import exchange, owned_by
 
-__all__ = ["Unshared", "Workers", "exchange", "owned_by", "workers"]
+__all__ = ["Unshared", "Workers", "exchange", "lead", "owned_by", "workers"]
 
 
 class Workers:

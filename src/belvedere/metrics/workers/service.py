@@ -1,8 +1,8 @@
 """Which service this process is a worker of, and where its workers meet.
 
 A process that a server started beside others is one of several workers: they have the same parent. uvicorn's, granian's
-and hypercorn's are children that `multiprocessing` started; gunicorn's are forks of its arbiter. Any other process is
-alone, and puts nothing on disk.
+and hypercorn's are children that `multiprocessing` started; gunicorn's are forks of its arbiter. Those of a Celery
+worker meet with the process that forked them, which says so. Any other process is alone, and puts nothing on disk.
 """
 
 from __future__ import annotations
@@ -35,8 +35,19 @@ class Parent(NamedTuple):
         return _started(self.pid) == self.started
 
 
+_lead: Parent | None = None
+
+
+def lead(pid: int | None) -> None:
+    """Have this process meet with that one and those below it; `None`: with those that a server started, if any."""
+    global _lead
+    _lead = None if pid is None else Parent(pid, _started(pid))
+
+
 def parent() -> Parent | None:
     """Return the process whose other children are workers of the same service; `None` where there can be none."""
+    if _lead is not None:
+        return _lead
     if not one_of_several():
         return None
     by_multiprocessing = multiprocessing.parent_process()

@@ -1,0 +1,44 @@
+"""What a Celery worker prints past every logger: how it and its processes end. Here it becomes log lines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from billiard.util import get_logger
+from celery.apps import worker
+
+from belvedere import failures
+from belvedere.integrations.hooks import hook, unhook
+
+_SAYS = "safe_say"
+
+
+class Printed:
+    """Takes it, and gives it back."""
+
+    def __init__(self) -> None:
+        self._logger = get_logger()
+        self._propagates = self._logger.propagate
+
+    def take(self) -> None:
+        # Celery would give this logger a handler; without any, it writes to stderr by itself.
+        self._logger.propagate = True
+        if callable(getattr(worker, _SAYS, None)):
+            hook(self, worker, _SAYS, _logging)
+
+    def give_back(self) -> None:
+        self._logger.propagate = self._propagates
+        unhook(self, worker, _SAYS)
+
+
+def _logging(say: Callable[..., Any]) -> Callable[..., Any]:
+    def log(message: Any, *_: Any) -> None:
+        # In the handler of a signal; whatever is interrupted there may be writing a line itself.
+        try:
+            logging.getLogger(worker.__name__).info(str(message))
+        except Exception as error:
+            failures.contain("logs", error)
+
+    return log
