@@ -10,6 +10,9 @@ import pytest
 
 from tests import servers
 
+# logfire's, which imports OpenTelemetry's SDK with pydantic: processes that the tests start are to be without either.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
+
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:

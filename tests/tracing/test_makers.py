@@ -133,7 +133,7 @@ def starlettes(stack: ExitStack, telemetry: Telemetry, observe: Observe) -> Any:
 
 @row("`logfire.instrument_fastapi` before `observe`, tracing on")
 def logfires(stack: ExitStack, telemetry: Telemetry, observe: Observe) -> Any:
-    logfire = pytest.importorskip("logfire")
+    import logfire
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
     processor = SimpleSpanProcessor(telemetry._spans)
@@ -162,8 +162,8 @@ def sentrys(stack: ExitStack, telemetry: Telemetry, observe: Observe) -> Any:
 GLOBAL = {tracing_off, endpoint_too, starlettes}
 """Set-ups in which the application has made a provider the process'."""
 MOUNTED = {mounted, contrib_below}
-LASTING = {sentrys}
-"""Set-ups that change classes of Starlette and never change them back: each has a process of its own."""
+LASTING = {logfires, sentrys}
+"""Set-ups that change classes of Starlette or make a provider the process', for good: each has a process of its own."""
 
 
 def documented() -> dict[str, list[str]]:
