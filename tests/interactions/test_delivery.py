@@ -294,20 +294,25 @@ async def test_without_a_file_events_wait_in_memory(
 ) -> None:
     """Asked for, or as the folder cannot be had: requests are recorded all the same, and the report says why.
 
-    The log warns of what nobody asked for.
+    It does before the start as well. The log warns of what nobody asked for, at the start.
     """
     (tmp_path / "file").write_text("in the way")
     place = tmp_path / journal if isinstance(journal, str) else journal
     interactions = Interactions(engine, journal=place)
     await interactions.create_table()
     app = shop(interactions)
+    logged: list[str] = []
     with observed(app, interactions) as obs:
+        assert why in obs.report()["interactions"]["why"]
+        assert "memory" in obs.report()["interactions"]["why"]
         async with running(app):
+            logged += events(capsys)
             await ask(app, path="/items/1")
             assert len(await rows(interactions)) == 1
             assert why in obs.report()["interactions"]["why"]
             assert "memory" in obs.report()["interactions"]["why"]
-    assert events(capsys) == ([InteractionEvent.JOURNAL_UNAVAILABLE] if isinstance(journal, str) else [])
+    assert events(capsys) == []
+    assert logged == ([InteractionEvent.JOURNAL_UNAVAILABLE] if isinstance(journal, str) else [])
 
 
 async def test_the_journal_lies_by_database_and_table(tmp_path: Path) -> None:

@@ -149,6 +149,17 @@ class Delivery:
         tally.bytes = journal.bytes
         tally.oldest = journal.oldest or 0.0
 
+    def tell_state(self) -> None:
+        """Log it if events wait elsewhere than before."""
+        state = self._journal.state
+        if state == self._state:
+            return
+        self._state = state
+        if state == "memory":
+            self._log("warning", InteractionEvent.JOURNAL_UNAVAILABLE, reason=self._journal.why)
+        else:
+            self._log("info", InteractionEvent.JOURNAL_RECOVERED, journal=self._journal.why)
+
     def forked(self) -> None:
         """In a forked child: the tasks and loops are the parent's."""
         self._forget()
@@ -208,7 +219,7 @@ class Delivery:
             if await self._aside(threads, self._journal.adopt):
                 self.adopted += 1
                 self._event.set()
-            self._tell_state()
+            self.tell_state()
         except Exception as error:
             failures.contain("interactions", error)
         self._show()
@@ -281,16 +292,6 @@ class Delivery:
         if now - self._refusals_logged >= REFUSALS_LOGGED:
             self._refusals_logged = now
             self._log("error", InteractionEvent.REFUSED, reasons=sorted(set(reasons))[:10], total=self._refused)
-
-    def _tell_state(self) -> None:
-        state = self._journal.state
-        if state == self._state:
-            return
-        self._state = state
-        if state == "memory":
-            self._log("warning", InteractionEvent.JOURNAL_UNAVAILABLE, reason=self._journal.why)
-        else:
-            self._log("info", InteractionEvent.JOURNAL_RECOVERED, journal=self._journal.why)
 
     async def _aside(
         self, threads: ThreadPoolExecutor, call: Callable[[], T], lost: Callable[[Future[T]], None] | None = None

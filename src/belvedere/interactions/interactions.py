@@ -22,7 +22,7 @@ from belvedere.interactions.journal import Journal
 from belvedere.interactions.losses import Losses
 from belvedere.interactions.marker import Mark, Marks, dependency
 from belvedere.interactions.metadata import Sanitiser
-from belvedere.interactions.place import journal_folder, name, share
+from belvedere.interactions.place import hindrance, journal_folder, name, share
 from belvedere.interactions.pruning import Pruning
 from belvedere.interactions.query import Page
 from belvedere.interactions.recorder import Notes, Recorder
@@ -268,12 +268,15 @@ class Interactions:
     @property
     def why(self) -> str:
         """What the report says: which table, and where events wait for it."""
-        if not self._opened:
-            where = self._why or f"journal in {self._folder}"
-        elif self._journal.state == "journal":
+        where, away = self._why, None
+        if self._folder is not None:
             where = f"journal in {self._folder}"
-        else:
-            where = self._why or f"journal in memory, as {self._folder} cannot be used: {self._journal.why}"
+            if not self._opened:
+                away = hindrance(self._folder)
+            elif self._journal.state == "memory":
+                away = self._journal.why
+        if away:
+            where = f"journal in memory, as {self._folder} cannot be used: {away}"
         kept = f"; rows kept for {self._pruning.retention}" if self._pruning.retention else ""
         return f"table {self.table.fullname}; {where}{kept}"
 
@@ -320,6 +323,7 @@ class Interactions:
     async def _start(self) -> None:
         self._running += 1
         self._open()
+        self._delivery.tell_state()
         await self._store.begin()
         self._delivery.wake()
 

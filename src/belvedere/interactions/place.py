@@ -69,6 +69,14 @@ def journal_folder(url: URL, table: Table, asked: str | Path | bool | None) -> t
         return None, "journal in memory, as nobody knows this user's home: give journal= a folder"
 
 
+def hindrance(folder: Path) -> str | None:
+    """Return why a folder that nobody has made yet will not be had, as far as that can be told without making it."""
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    if not os.path.isdir(there):  # noqa: PTH112 - it never raises
+        return f"{there} is no folder"
+    return None if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"
+
+
 _shared: WeakKeyDictionary[object, tuple[Path, str]] = WeakKeyDictionary()
 
 
