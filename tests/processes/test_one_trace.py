@@ -1,11 +1,13 @@
-"""One request through services, a database and Redis is one trace, and has one request id, in real processes."""
+"""One request through services, a database, Redis and tasks is one trace, with one request id, in real processes."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,9 @@ import pytest
 from google.protobuf import json_format  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-from tests.processes.launch import Process, launch, wait_for
+from tests.celeryworker import working
+from tests.processes.launch import Process, command, running, wait_for
+from tests.servers import free_port
 from tests.tracing.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.timeout(180)
@@ -28,6 +32,7 @@ import belvedere
 import httpx
 import redis.asyncio
 from belvedere import integrations
+from celery import Celery
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -35,7 +40,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 app = FastAPI(title="shop")
 engine = create_async_engine(os.environ["DATABASE_URL"])
 client = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
-belvedere.observe(app, integrations.sqlalchemy(engine), integrations.redis(client), integrations.httpx())
+tasks = Celery(broker=os.environ["REDIS_URL"])
+tasks.conf.task_default_queue = os.environ["QUEUE"]
+parts = [integrations.sqlalchemy(engine), integrations.redis(client), integrations.httpx(), integrations.celery(tasks)]
+belvedere.observe(app, *parts)
 log = belvedere.get_logger("shop")
 
 
@@ -46,6 +54,7 @@ async def order(order_id: int) -> int:
     await client.get("order")
     async with httpx.AsyncClient() as http:
         answer = await http.get(f"{os.environ['STOCK_URL']}/stock/{order_id}")
+    tasks.send_task("shop.pack", [order_id])
     log.info("ordered")
     return answer.json()
 """
@@ -72,6 +81,35 @@ def stock(item_id: int) -> int:
     return found
 """
 
+PACKING = """
+import os
+
+import belvedere
+import redis
+from belvedere import integrations
+from celery import Celery
+
+app = Celery("packing", broker=os.environ["REDIS_URL"])
+app.conf.task_default_queue = os.environ["QUEUE"]
+client = redis.Redis.from_url(os.environ["REDIS_URL"])
+log = belvedere.get_logger("packing")
+
+
+@app.task(name="shop.pack")
+def pack(order_id):
+    client.get("order")
+    log.info("packed")
+    label.delay(order_id)
+
+
+@app.task(name="shop.label")
+def label(order_id):
+    log.info("labelled")
+
+
+belvedere.observe(app, integrations.redis(client))
+"""
+
 EXPECTED = {
     "shop GET /orders/{order_id}": None,
     "shop SELECT": "shop GET /orders/{order_id}",
@@ -79,6 +117,11 @@ EXPECTED = {
     "shop GET": "shop GET /orders/{order_id}",
     "stock GET /stock/{item_id}": "shop GET",
     "stock SELECT pg_class": "stock GET /stock/{item_id}",
+    "shop send shop.pack": "shop GET /orders/{order_id}",
+    "packing process shop.pack": "shop send shop.pack",
+    "packing GET (redis)": "packing process shop.pack",
+    "packing send shop.label": "packing process shop.pack",
+    "packing process shop.label": "packing send shop.label",
 }
 """The spans of the trace, each with its parent."""
 
@@ -175,41 +218,63 @@ def destination(request: pytest.FixtureRequest) -> Iterator[Destination]:
 
 
 def test_a_request_is_one_trace(destination: Destination, tmp_path: Path, postgres_url: str, redis_url: str) -> None:
-    """Database, Redis, another service and its database: each span below the one that asked, all lines with the id."""
+    """Database, Redis, another service and its database, a task and the one that it starts: each span is below the one
+    that asked for it, and all lines of the three processes have the one request id."""
     environment = {
         "DATABASE_URL": postgres_url,
         "REDIS_URL": redis_url,
+        "BROKER": redis_url,
+        "QUEUE": tmp_path.name,
         "OTEL_EXPORTER_OTLP_ENDPOINT": destination.endpoint,
         "OTEL_EXPORTER_OTLP_PROTOCOL": destination.protocol,
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "ENVIRONMENT": "local",
     }
-    folders = [tmp_path / name for name in ("shop", "stock")]
-    for folder in folders:
+    folders = {name: tmp_path / name for name in ("shop", "stock", "packing")}
+    for folder in folders.values():
         folder.mkdir()
-    with launch("uvicorn", folders[1], STOCK, environment=environment) as stock:
-        environment["STOCK_URL"] = f"http://127.0.0.1:{stock.port}"
-        with launch("uvicorn", folders[0], SHOP, environment=environment) as shop:
-            answer = shop.get("/orders/7", {"X-Request-ID": "order-7"})
-            assert (answer.status, answer.headers["x-request-id"]) == (200, "order-7")
-            wait_for(lambda: "request_processed" in lines(shop), shop)
-            (trace_id,) = {line["trace_id"] for line in lines(shop).values()}
-            wait_for(lambda: len(destination.arrived(trace_id)) >= len(EXPECTED), shop)
-            shop.stop()
-        stock.stop()
+    ports = {"shop": free_port(), "stock": free_port()}
+    environment["STOCK_URL"] = f"http://127.0.0.1:{ports['stock']}"
+    with (
+        begun(folders["stock"], STOCK, environment, ports["stock"]) as stock,
+        begun(folders["shop"], SHOP, environment, ports["shop"]) as shop,
+        working(folders["packing"], "--concurrency=1", environment=environment, source=PACKING) as worker,
+    ):
+        for process in (stock, shop):
+            wait_for(process.serves, process)
+        answer = shop.get("/orders/7", {"X-Request-ID": "order-7"})
+        assert (answer.status, answer.headers["x-request-id"]) == (200, "order-7")
+        wait_for(lambda: any(line["event"] == "request_processed" for line in lines(shop)), shop)
+        (trace_id,) = {line["trace_id"] for line in lines(shop)}
+        wait_for(lambda: len(destination.arrived(trace_id)) >= len(EXPECTED), shop)
+        worker.wait(event="task_processed", task_name="shop.label")
+        for process in (shop, stock, worker.process):
+            process.signal(signal.SIGTERM)
+        for process in (shop, stock, worker.process):
+            process.ended()
     spots = destination.arrived(trace_id)
     names = {spot.span_id: spot.name for spot in spots}
     assert {spot.name: names.get(spot.parent_id) for spot in spots} == EXPECTED
     assert len(spots) == len(EXPECTED)
     assert {spot.request_id for spot in spots} == {"order-7", None}
-    for process, event in ((shop, "ordered"), (stock, "counted")):
+    for process, events in (
+        (shop, {"ordered", "request_processed"}),
+        (stock, {"counted", "request_processed"}),
+        (worker.process, {"packed", "labelled", "task_processed"}),
+    ):
         told = lines(process)
-        assert told.keys() >= {event, "request_processed"}
-        assert {(line["request_id"], line["trace_id"]) for line in told.values()} == {("order-7", trace_id)}
-        assert {names[line["span_id"]] for line in told.values()} < EXPECTED.keys()
+        assert {line["event"] for line in told} >= events
+        assert {(line["request_id"], line["trace_id"]) for line in told} == {("order-7", trace_id)}
+        assert {names[line["span_id"]] for line in told} < EXPECTED.keys()
 
 
-def lines(process: Process) -> dict[str, dict[str, str]]:
-    """Return the lines of requests, those of libraries too, by event."""
+def begun(folder: Path, source: str, environment: dict[str, str], port: int) -> AbstractContextManager[Process]:
+    """Start a service, without waiting until it serves: all of them take their time at once."""
+    (folder / "shop.py").write_text(source)
+    return running(command("uvicorn", port), folder, {**os.environ, "PYTHONUNBUFFERED": "1", **environment}, port)
+
+
+def lines(process: Process) -> list[dict[str, str]]:
+    """Return the lines of requests and tasks, those of libraries too."""
     found = [json.loads(line) for line in process.stdout.splitlines() if line.startswith("{")]
-    return {line["event"]: line for line in found if "request_id" in line}
+    return [line for line in found if "request_id" in line]
