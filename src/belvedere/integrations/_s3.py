@@ -98,4 +98,5 @@ class S3:
         if self._calls is not None:
             self._calls.end()
         self._clients.forget()
+        self._asking.forget()
         self._calls = None

@@ -35,6 +35,13 @@ class Asking:
         # A check's call is one for the loop or one for a thread, which may return what is to be awaited on the loop.
         self.call = self._ask if clients.on_loop else self._ask_in_thread
 
+    def forget(self) -> None:
+        """Close what was opened to ask."""
+        client, own = self._own
+        self._own = (None, None)
+        if own is not None and not is_async(client):
+            own.close()
+
     async def _ask(self) -> dict[str, Any]:
         return await self._ask_async(self._clients.client or self._clients.make())
 
@@ -47,10 +54,14 @@ class Asking:
         return self._details(client, getattr(BaseClient, CALL)(*self._call(client)))
 
     async def _ask_async(self, client: Any) -> dict[str, Any]:
-        if client is not self._clients.client:
-            client = await self._clients.enter(client)
         from aiobotocore.client import AioBaseClient
 
+        if not isinstance(client, BaseClient):
+            # The application has not started, or that failed: nobody would close what stays open.
+            async with client as opened:
+                return self._details(opened, await getattr(AioBaseClient, CALL)(*self._call(opened)))
+        if client is not self._clients.client:
+            self._clients.use(client)
         return self._details(client, await getattr(AioBaseClient, CALL)(*self._call(client)))
 
     def _call(self, client: Any) -> tuple[Any, str, dict[str, str]]:
