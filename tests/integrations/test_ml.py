@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Generator
+from contextlib import suppress
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,6 +192,42 @@ async def test_cache_hit_rate(observe: Observe) -> None:
     assert await by_model(app, "ml_cache_hit_rate") == {"moderation": 3 / 4, "tags": 2 / 3}
     assert await by_model(app, "ml_cache_hits_total") == {"moderation": 3, "tags": 2}
     assert await by_model(app, "ml_cache_misses_total") == {"moderation": 1, "tags": 1}
+
+
+async def test_a_function_with_a_cache(observe: Observe) -> None:
+    """What `lru_cache` has had already counts as a hit, from the installation on, though it is cleared or raises."""
+    app = FastAPI()
+    ml = integrations.ml({"m": len})
+    predict: Any = ml.track("m")(lru_cache(int))
+    predict("1")
+    predict("1")
+    obs = observe(app, ml)
+    for text in ("1", "2", "2", "x"):
+        with suppress(ValueError):
+            predict(text)
+    predict.cache_clear()
+    predict("1")
+    assert predict.cache_info().misses == 1
+    assert await by_model(app, "ml_cache_hits_total") == {"m": 2}
+    assert await by_model(app, "ml_cache_misses_total") == {"m": 3}
+    assert await predictions(app) == {("m", "success"): 4, ("m", "error"): 1}
+
+    class Cached:
+        """As those of async functions are."""
+
+        def cache_info(self) -> Any:
+            return SimpleNamespace(hits=self.calls, misses=0)
+
+        async def __call__(self) -> int:
+            self.calls += 1
+            return self.calls
+
+        calls = 0
+
+    assert await ml.track("async")(Cached())() == 1
+    assert (await by_model(app, "ml_cache_hit_rate"))["async"] == 1
+    obs.remove()
+    predict("1")
 
 
 async def test_spans(observe: Observe, kept: Kept) -> None:

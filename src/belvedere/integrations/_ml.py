@@ -7,8 +7,9 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from belvedere import failures
 from belvedere.conventions import ML_HIT_RATE, ML_HITS, ML_MISSES
-from belvedere.integrations._ml_predictions import Predictions, watched
+from belvedere.integrations._ml_predictions import FEATURE, Predictions, watched
 from belvedere.integrations.caches import Cache
 from belvedere.parts import Check, Host, Probe
 
@@ -72,12 +73,18 @@ class ML:
     def track(self, model: str) -> Callable[[F], F]:
         """Count, time and trace each call of a function that predicts: sync or async, a generator or a method.
 
-        It does so while the part is installed. Exceptions pass through.
+        It does so while the part is installed. Exceptions pass through. Of a function that `functools.lru_cache` has
+        decorated, or what has a `cache_info()` like it, the cache's hits and misses count as well.
 
         Args:
             model: its name, which is a label.
         """
-        return functools.partial(watched, lambda: self._predictions, model)
+
+        def decorate(function: Any) -> Any:
+            made = watched(lambda: self._predictions, model, function)
+            return _following(function, self.cache(model), made) if hasattr(function, "cache_info") else made
+
+        return decorate
 
     def lookup(self, model: str) -> Callable[[F], F]:
         """Count each call of a function that looks into a cache, sync or async: a hit, or a miss if it returns `None`.
@@ -143,3 +150,34 @@ class ML:
             self._caches[model].count_in(None, None)
         else:
             self._caches[model].count_in(*(counter.labels(model) for counter in self._counters))
+
+
+def _following(cached: Any, cache: Cache, call: Any) -> Any:
+    """Return what is called instead of `call`, counts what the cache of a function had, and gives access to that."""
+    note = cache.follow(cached.cache_info)
+
+    def noted() -> None:
+        try:
+            note()
+        except Exception as error:
+            failures.contain(FEATURE, error)
+
+    @functools.wraps(call)
+    async def call_async(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await call(*args, **kwargs)
+        finally:
+            noted()
+
+    @functools.wraps(call)
+    def call_here(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        finally:
+            noted()
+
+    made: Any = call_async if inspect.iscoroutinefunction(call) else call_here
+    for name in ("cache_info", "cache_clear", "cache_parameters"):
+        if hasattr(cached, name):
+            setattr(made, name, getattr(cached, name))
+    return made
