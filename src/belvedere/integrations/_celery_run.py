@@ -22,26 +22,30 @@ class Run:
     """From before a task is called until all about it is done.
 
     Args:
-        figures: of every part; the first makes span and line.
+        figures: of every part.
+        traced: those that make the span and know the id's header.
+        teller: those that write the line.
         task: of Celery.
         request: what Celery knows of this run.
     """
 
-    def __init__(self, figures: Sequence[Figures], task: Any, request: Any) -> None:
+    def __init__(self, figures: Sequence[Figures], traced: Figures, teller: Figures, task: Any, request: Any) -> None:
         self.task_id = request.id
         self.outer = running.get()
         """The run that called this one, in eager mode."""
         self._figures = figures
+        self._traced = traced
+        self._teller = teller
         self._task = task
         self._request = request
         self._eager = bool(request.is_eager)
         self._span: Any = None
         self._token: Any = None
         carrier = received(request, trace_fields())
-        self.request_id = _request_id(request, figures[0], eager=self._eager)
+        self.request_id = _request_id(request, traced, eager=self._eager)
         if self._eager:
             # Tried again at once, it comes by no message that could carry the id.
-            request.headers = {**(request.headers or {}), figures[0].header: self.request_id}
+            request.headers = {**(request.headers or {}), traced.header: self.request_id}
         self._begin_span(carrier)
         self._job = Job(self.request_id, self._trace(carrier))
         self._bound = dict(structlog.contextvars.get_contextvars())
@@ -51,7 +55,7 @@ class Run:
     @property
     def tells(self) -> bool:
         """Whether there will be a line of ours."""
-        return self._figures[0].log is not None
+        return self._teller.log is not None
 
     def end(self, state: str | None, result: Any, *, told_elsewhere: bool) -> None:
         """Count, tell, and leave everything as it was before.
@@ -72,7 +76,7 @@ class Run:
                     figures.count(self._task.name, status, seconds)
                 expected = isinstance(error, tuple(getattr(self._task, "throws", ()) or ()))
                 fields = described(self._request)
-                self._figures[0].tell(self._task.name, status, seconds, error, expected, **fields)
+                self._teller.tell(self._task.name, status, seconds, error, expected, **fields)
         finally:
             self._job.end()
             self._end_span(status, error)
@@ -82,13 +86,13 @@ class Run:
                 structlog.contextvars.bind_contextvars(**self._bound)
 
     def _begin_span(self, carrier: dict[str, str]) -> None:
-        spans = self._figures[0].spans
+        spans = self._traced.spans
         if spans.tracer is None:
             return
         request, info = self._request, self._request.delivery_info or {}
         below = extracted(carrier)
         attributes = {
-            "messaging.system": self._figures[0].system,
+            "messaging.system": self._traced.system,
             "messaging.operation.name": "process",
             "messaging.operation.type": "process",
             "messaging.destination.name": info.get("exchange") or info.get("routing_key"),
@@ -119,7 +123,7 @@ class Run:
         if self._token is not None:
             current.detach(self._token)
         self._span.set_attribute(SpanAttribute.TASK_STATUS, status)
-        self._figures[0].spans.end(self._span, (error or status) if status == "failure" else None)
+        self._traced.spans.end(self._span, (error or status) if status == "failure" else None)
 
     def _trace(self, carrier: dict[str, str]) -> Trace:
         found = self._span.get_span_context() if self._span is not None else _current_span()

@@ -34,7 +34,7 @@ class Tasks:
         self.after: list[Callable[[], None]] = []
         """Called after each run of a task, in the process that ran it."""
         self._received: WeakValueDictionary[str, Any] = WeakValueDictionary()
-        self._lines = OwnLines(app, lambda: bool(self.figures) and self.figures[0].log is not None)
+        self._lines = OwnLines(app, lambda: bool(self.figures) and self._teller.log is not None)
         self._signals = (
             (signals.before_task_publish, self._address),
             (signals.task_received, self._receive),
@@ -43,6 +43,16 @@ class Tasks:
             (signals.task_failure, self._lost),
             (signals.task_revoked, self._revoked),
         )
+
+    @property
+    def _traced(self) -> Figures:
+        """Those that make spans, for all: the first with tracing, if there is one."""
+        return next((each for each in self.figures if each.spans.tracer is not None), self.figures[0])
+
+    @property
+    def _teller(self) -> Figures:
+        """Those that write lines, likewise."""
+        return next((each for each in self.figures if each.log is not None), self.figures[0])
 
     def add(self, figures: Figures) -> None:
         """Follow tasks for these figures as well."""
@@ -90,7 +100,7 @@ class Tasks:
 
     def _sending(self, name: Any) -> Sending | None:
         try:
-            return Sending(self.figures[0], str(name)) if self.figures else None
+            return Sending(self._traced, str(name)) if self.figures else None
         except Exception as error:
             failures.contain(FEATURE, error)
             return None
@@ -101,12 +111,12 @@ class Tasks:
         begun = sending.get()
         if begun is None or begun.name != sender or not isinstance(headers, dict) or not self.figures:
             return
-        if begun.figures is not self.figures[0]:
+        if begun.figures not in self.figures:
             return  # another application's
         try:
             task = self._app.current_task
             request = None if task is None else task.request
-            came = {} if request is None else received(request, (self.figures[0].header, *trace_fields()))
+            came = {} if request is None else received(request, (begun.figures.header, *trace_fields()))
             begun.address(headers, came, exchange, routing_key)
         except Exception as error:
             failures.contain(FEATURE, error)
@@ -116,7 +126,7 @@ class Tasks:
     def _begin(self, sender: Any = None, task: Any = None, **_: Any) -> None:
         try:
             if self.figures and self._ours(task):
-                running.set(Run(self.figures, task, task.request))
+                running.set(Run(self.figures, self._traced, self._teller, task, task.request))
         except Exception as error:
             failures.contain(FEATURE, error)
 
@@ -163,8 +173,8 @@ class Tasks:
         for figures in distinct(self.figures):
             figures.count(task.name, status, None)
         if request is not None:
-            fields |= described(request) | {"request_id": request_id_of(request, self.figures[0].header)}
-        self.figures[0].tell(task.name, status, None, error, False, **fields)
+            fields |= described(request) | {"request_id": request_id_of(request, self._traced.header)}
+        self._teller.tell(task.name, status, None, error, False, **fields)
 
     def _ours(self, task: Any) -> bool:
         return task is not None and getattr(task, "app", None) is self._app

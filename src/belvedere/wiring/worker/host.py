@@ -18,8 +18,7 @@ class WorkerHost(AppHost):
         refuse(self.installing or objective)
 
     def observer(self, observer: Observer) -> None:
-        """Refuse it."""
-        refuse(self.installing or observer)
+        """Take it; there is no request that it could hear of, and its part may do more than that."""
 
     def closer(self, closer: Closer) -> None:
         """Refuse it."""
