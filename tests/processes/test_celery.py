@@ -13,10 +13,13 @@ from celery import Celery, chord, group
 from fastapi import FastAPI
 
 from belvedere import Settings, integrations, observe
-from tests.celeryworker import Worker, sending, working
+from tests.celeryworker import SHOP, Worker, sending, working
 from tests.drive import ask, running, samples
 from tests.process import fresh_process
 from tests.processes.launch import wait_for
+from tests.servers import free_port
+from tests.tracing.conftest import keeping
+from tests.tracing.receiver import receiving
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("celery")]
 
@@ -242,3 +245,112 @@ def test_processes_that_are_replaced(tmp_path: Path, redis_url: str) -> None:
         assert worker.process.stop(signal.SIGTERM) == 0
         assert worker.told(event="internal_error") == []
         assert left_by(worker.process.pid) == []
+
+
+CHECKED = f"""{SHOP}
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+
+engine = create_engine("sqlite:///shop.db")
+
+
+@app.task
+def asks():
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT 1")).scalar()
+
+
+def database():
+    return Path("up").exists()
+
+
+observed = belvedere.observe(
+    app,
+    belvedere.integrations.sqlalchemy(engine, critical=False, probes=("detailed",)),
+    belvedere.Check("flag", database, message="Flag is down"),
+)
+assert belvedere.observe(app) is observed
+"""
+
+
+async def test_one_trace(tmp_path: Path, redis_url: str) -> None:
+    """A request, the tasks that it sends and those that they start are one trace, whole when the worker has ended,
+    whatever its processes had not sent by then; checks of its parts make it ready; it drains."""
+    kept = keeping()
+    with receiving() as collector, sending(redis_url, redis_url) as celery:
+        environment = {
+            "BROKER": redis_url,
+            "BACKEND": redis_url,
+            "QUEUE": "traced",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.http,
+            "OTEL_BSP_SCHEDULE_DELAY": "60000",
+            "BELVEDERE_HEALTH__CACHE": "0",
+            "BELVEDERE_HEALTH__DETAILED": "/detailed",
+        }
+        flag = tmp_path / "up"
+        flag.touch()
+        web = Web(celery, tracing={"provider": kept.provider})
+        options = ["--concurrency=1", "--without-mingle"]
+        with working(tmp_path, *options, environment=environment, source=CHECKED) as worker:
+            task = celery.signature("shop.starts", (), queue="traced")
+            started = (await web.request(task.delay, "request-1")).get(timeout=RESULT)
+            assert celery.AsyncResult(started).get(timeout=RESULT)[0] == "request-1"
+            assert celery.send_task("shop.asks", queue="traced").get(timeout=RESULT) == 1
+            lines = {line["task_name"]: line for line in worker.told(event="task_processed")}
+
+            flag.unlink()
+            answer = worker.process.get("/readyz")
+            assert (answer.status, answer.json()) == (
+                503,
+                {"status": "not_ready", "checks": {"flag": "failed"}, "error": "Flag is down"},
+            )
+            assert worker.process.get("/detailed").json()["checks"]["database"] == "ok"
+            assert worker.process.get("/healthz").status == 200
+            flag.touch()
+            queries = worker.samples("database_queries_total")
+            assert queries == {'database_queries_total{operation="SELECT",table="other"}': 1}
+
+            # While the last task runs, it is draining, and still there.
+            slow = celery.send_task("shop.sleeps", (1.5,), queue="traced")
+            check = celery.control.inspect(timeout=1)
+            wait_for(lambda: any((check.active() or {}).values()), worker.process)
+            worker.process.signal(signal.SIGTERM)
+            wait_for(lambda: worker.process.get("/readyz").json().get("error") == "Draining", worker.process)
+            assert worker.process.ended() == 0
+            assert slow.get(timeout=RESULT) is None
+        web.obs.remove()
+        server, sent = kept.one("POST /orders"), kept.one("send shop.starts")
+        assert server.context
+        assert sent.context
+        spans = {span.item.name: span for span in collector.spans if span.trace_id == TRACE}
+        assert set(spans) == {"process shop.starts", "send shop.ids", "process shop.ids"}
+        first, second, third = spans["process shop.starts"], spans["send shop.ids"], spans["process shop.ids"]
+        assert first.item.parent_span_id.hex() == f"{sent.context.span_id:016x}"
+        assert (second.item.parent_span_id, third.item.parent_span_id) == (first.item.span_id, second.item.span_id)
+        assert (first.item.kind, second.item.kind) == (5, 4)  # CONSUMER, PRODUCER
+        assert first.attributes["messaging.system"] == "redis"
+        assert first.attributes["messaging.destination.name"] == "traced"
+        assert first.attributes["celery.status"] == "success"
+        assert first.attributes["belvedere.request_id"] == "request-1"
+        assert first.resource["service.name"] == "shop"
+        assert {name: line["span_id"] for name, line in lines.items() if name in {"shop.starts", "shop.ids"}} == {
+            "shop.starts": first.span_id,
+            "shop.ids": third.span_id,
+        }
+        assert {line["trace_id"] for line in worker.told(request_id="request-1")} == {TRACE}
+
+
+def test_before_the_broker(tmp_path: Path) -> None:
+    """While the broker is away, the worker lives and is not ready, and can be stopped; a wrong setting stops it."""
+    port = free_port()
+    environment = {"BROKER": f"redis://127.0.0.1:{free_port()}/0", "BELVEDERE_METRICS__PORT": str(port)}
+    with working(tmp_path, "--pool=threads", environment=environment, served=False) as worker:
+        worker.process.port = port
+        wait_for(worker.process.serves, worker.process)
+        assert worker.process.get("/readyz").json() == {"status": "not_ready", "checks": {}, "error": "Starting"}
+        worker.process.stop(signal.SIGTERM)
+    environment["BELVEDERE_METRICS__PORT"] = "many"
+    with working(tmp_path, environment=environment, served=False) as worker:
+        assert worker.process.ended() != 0
+        assert "metrics.port (BELVEDERE_METRICS__PORT)" in worker.process.stderr
