@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -99,10 +100,12 @@ class Clients:
         return client
 
     async def open(self) -> None:
-        """Have a client now, if one can be had on the event loop; where that fails, the check will tell."""
-        if self.client is None and (self.session is None or self.on_loop):
+        """Have a client now; where that fails, the check will tell."""
+        if self.client is None:
             with suppress(Exception):
-                await self.enter(self.make())
+                # A sync session takes its time, and one thread at a time: the application does not serve yet.
+                aside = self.session is not None and not self.on_loop
+                await self.enter(await asyncio.to_thread(self.make) if aside else self.make())
 
     async def enter(self, made: Any) -> Any:
         """Return a client, opened if it was not."""
@@ -112,10 +115,13 @@ class Clients:
 
     async def close(self) -> None:
         """Close what was opened here."""
-        if not isinstance(self._given, BaseClient):
-            if self.session is None and self.client is not None:
-                unhook(self, self.client, CALL)
+        client = self.client
+        if not isinstance(self._given, BaseClient) and client is not None:
             self.client = None
+            if self.session is None:
+                unhook(self, client, CALL)
+            elif not is_async(client):
+                client.close()
         await self._stack.aclose()
 
     def _class_made(self, *, class_attributes: dict[str, Any], base_classes: list[Any], **_: Any) -> None:
