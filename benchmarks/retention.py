@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from belvedere.interactions import retention
+from belvedere.interactions import pruning
 from belvedere.interactions.store import Store
 from benchmarks.backlog import payload, percentile
 
@@ -139,7 +139,7 @@ async def pruned(url: str, rows: int, mode: str | None) -> Pruned:
             return moments[-1]
 
         until = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=rows + 1)
-        deleted = await retention.prune(store._connections, store.table, until, clock=clock)
+        deleted = await pruning.prune(store._connections, store.table, until, clock=clock)
         took = time.perf_counter() - began
         meanwhile = await asyncio.to_thread(ask)
     await engine.dispose()

@@ -21,7 +21,7 @@ from sqlalchemy.pool import StaticPool
 
 from belvedere import Interactions, failures
 from belvedere.conventions import InteractionEvent
-from belvedere.interactions import delivery, pruning
+from belvedere.interactions import delivery, retention
 from tests.drive import ask, observed, running, samples, written
 from tests.interactions.conftest import rows, stopped
 
@@ -389,16 +389,16 @@ async def test_rows_are_kept_for_their_time(engine: AsyncEngine, monkeypatch: py
         old = datetime.now(UTC) - timedelta(days=31)
         await connection.execute(update(table).where(table.c.event_type == "old").values(created_at=old))
     assert await interactions.prune(timedelta(days=32)) == 0
-    monkeypatch.setattr(interactions._pruning, "_next", 0.0)
+    monkeypatch.setattr(interactions._retention, "_next", 0.0)
     app = shop(interactions)
     with observed(app, interactions) as obs:
         async with running(app):
-            task = await until(lambda: interactions._pruning._task)
+            task = await until(lambda: interactions._retention._task)
             await asyncio.wait_for(task, DEADLINE)
             assert [row["event_type"] for row in await rows(interactions)] == ["new"]
             assert "rows kept for 30 days" in obs.report()["interactions"]["why"]
     assert interactions._folder is not None
-    assert not pruning._Turn(interactions._folder).taken
+    assert not retention._Turn(interactions._folder).taken
     with pytest.raises(ValueError, match="needs a retention"):
         await Interactions(engine, "others").prune()
 

@@ -23,9 +23,9 @@ from belvedere.interactions.losses import Losses
 from belvedere.interactions.marker import Mark, Marks, dependency
 from belvedere.interactions.metadata import Sanitiser
 from belvedere.interactions.place import hindrance, journal_folder, name, share
-from belvedere.interactions.pruning import Pruning
 from belvedere.interactions.query import Page
 from belvedere.interactions.recorder import Notes, Recorder
+from belvedere.interactions.retention import Retention
 from belvedere.interactions.store import Store
 from belvedere.interactions.summary import Bucket, Row
 from belvedere.parts import Host
@@ -104,7 +104,7 @@ class Interactions:
             on_tick=self._on_tick,
             on_disk=self._folder is not None,
         )
-        self._pruning = Pruning(self._store, retention, self._folder, self._log)
+        self._retention = Retention(self._store, retention, self._folder, self._log)
         self._marks = Marks(self)
         self._recorders: list[Recorder] = []
         self._installed = 0
@@ -236,7 +236,7 @@ class Interactions:
 
     async def prune(self, retention: timedelta | float | None = None) -> int:
         """Delete rows that are older than `retention` (by default the one given before), in pieces; return how many."""
-        return await self._pruning.prune(retention)
+        return await self._retention.prune(retention)
 
     # Delivery.
 
@@ -277,7 +277,7 @@ class Interactions:
                 away = self._journal.why
         if away:
             where = f"journal in memory, as {self._folder} cannot be used: {away}"
-        kept = f"; rows kept for {self._pruning.retention}" if self._pruning.retention else ""
+        kept = f"; rows kept for {self._retention.period}" if self._retention.period else ""
         return f"table {self.table.fullname}; {where}{kept}"
 
     # A part.
@@ -301,7 +301,7 @@ class Interactions:
             recorder.active = False
         self._running = 0
         self._delivery.abandon()
-        self._pruning.abandon()
+        self._retention.abandon()
         self._close()
         for recorder in self._recorders:
             recorder.figures.remove()
@@ -331,7 +331,7 @@ class Interactions:
         self._running = max(0, self._running - 1)
         await self.flush(self._shutdown)
         if not self._running:
-            self._pruning.abandon()
+            self._retention.abandon()
             await self._delivery.stop()
             self._close()
 
@@ -361,7 +361,7 @@ class Interactions:
     def _on_tick(self) -> None:
         self._refresh()
         self._losses.tell(self._tally.dropped)
-        self._pruning.look()
+        self._retention.look()
 
     def _refresh(self) -> None:
         self._delivery.refresh()

@@ -1,111 +1,133 @@
-"""Taking old interactions out, a few at a time, so that nobody who writes waits for it."""
+"""Old rows: deleted once an hour, at a moment of its own choice, by one worker of those that share a journal."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import time
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import suppress
+from contextvars import Context
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import DateTime, Delete, String, Table, any_, bindparam, delete, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from belvedere import failures, locking
+from belvedere.conventions import InteractionEvent
+from belvedere.interactions.store import Store
+from belvedere.interactions.verdicts import Unavailable
 
-from belvedere.interactions.connection import Connections
-from belvedere.interactions.eventtypes import event_types
-
-CHUNK: Final = 2_000
-"""Rows of a chunk at most."""
-PAUSE: Final = 0.05
-"""Seconds between two chunks, and never less than the chunk took. Writers of SQLite wait by looking again, 1, 3, 8, 18,
-33, 53 and 78 ms after they came (`sqliteDefaultBusyCallback`): who finds a chunk at work finds a pause soon after."""
-TARGET: Final = 0.025
-"""Seconds that a chunk is to take; the next one has as many rows as fit into it."""
-SMALLEST: Final = 20
-"""Rows of a chunk at least: what takes longer for so few is the disk, and fewer rows would not be quicker."""
-
-_FIRST: Final = 100
-"""Rows of the first chunk, when it is not known yet how long they take."""
+PERIOD: Final = 3600.0
+"""Seconds between two times."""
+_FILE: Final = ".pruning"
 
 
-async def prune(
-    connections: Connections,
-    table: Table,
-    before: datetime,
-    *,
-    chunk: int = CHUNK,
-    pause: float = PAUSE,
-    clock: Callable[[], float] = time.perf_counter,
-) -> int:
-    """Delete what is older than `before`; return how many rows.
-
-    Each chunk is a transaction of its own. Several workers may prune at once, and what was deleted before somebody
-    cancels this stays deleted.
+class Retention:
+    """Deletes what is older than the retention.
 
     Args:
-        connections: to the database.
-        table: the table of interactions.
-        before: in UTC.
-        chunk: rows of a chunk at most.
-        pause: seconds between two chunks at least.
-        clock: for how long a chunk took.
+        store: where rows are.
+        retention: a `timedelta`, or days.
+        folder: of the journal, where workers agree on who does it; `None`: each does.
+        log: called with level, event and fields.
 
     Raises:
-        ValueError: a chunk without rows, or a pause below 0.
-        Unavailable: the database is away; what is left is left for another time.
+        ValueError: a retention that keeps nothing.
     """
-    if chunk < 1 or pause < 0:
-        raise ValueError(f"chunk={chunk!r} is at least 1, pause={pause!r} at least 0")
-    statement = _statement(table, connections.dialect.name)
-    deleted = 0
-    rows = min(_FIRST, chunk)
 
-    async def types(connection: AsyncConnection) -> list[str]:
-        return [event for (event,) in await connection.execute(event_types(table))]
+    def __init__(
+        self, store: Store, retention: timedelta | float | None, folder: Path | None, log: Callable[..., None]
+    ) -> None:
+        self.period = None if retention is None else _period(retention)
+        self._store = store
+        self._folder = folder
+        self._log = log
+        self._task: asyncio.Task[None] | None = None
+        self._next = _moment()
 
-    for event in await connections.single(types):
-        full = True
-        while full:
-            values = {"event": event, "before": before, "rows": rows}
+    def look(self) -> None:
+        """Begin if it is time to; called on the event loop, often."""
+        if self.period is None or time.monotonic() < self._next or (self._task and not self._task.done()):
+            return
+        self._next = _moment(after=PERIOD / 2)
+        self._task = asyncio.get_running_loop().create_task(self._hourly(), context=Context())
 
-            async def remove(connection: AsyncConnection, values: dict[str, Any] = values) -> int:
-                result: Any = await connection.execute(statement, values)
-                return int(result.rowcount)
+    def abandon(self) -> None:
+        """Leave the rest for another time."""
+        task, self._task = self._task, None
+        if task is not None and not task.done():
+            with suppress(RuntimeError):  # its loop is closed
+                task.get_loop().call_soon_threadsafe(task.cancel)
 
-            began = clock()
-            found = await connections.single(remove)
-            took = clock() - began
-            deleted += found
-            full = found == rows
-            rows = _fitting(rows, took, chunk) if full else rows
-            if found:
-                await asyncio.sleep(max(pause, took) if pause else 0)
-    return deleted
+    async def prune(self, retention: timedelta | float | None = None) -> int:
+        """Delete what is older, now; return how many rows that were.
+
+        Raises:
+            ValueError: no retention is given, here or before, or one that keeps nothing.
+        """
+        kept = self.period if retention is None else _period(retention)
+        if kept is None:
+            raise ValueError("interactions: prune() needs a retention, as a timedelta or in days")
+        return await self._store.prune(datetime.now(UTC) - kept)
+
+    async def _hourly(self) -> None:
+        turn = _Turn(self._folder)
+        if not turn.taken:
+            return
+        try:
+            if rows := await self.prune():
+                self._log("info", InteractionEvent.PRUNED, rows=rows)
+            turn.over()
+        except Unavailable:
+            return  # Whether it is away is told by whoever writes; the next hour comes.
+        except Exception as error:
+            failures.contain("interactions", error)
+        finally:
+            turn.end()
 
 
-def _fitting(rows: int, took: float, chunk: int) -> int:
-    """Return how many rows the next chunk has: never more than twice as many, since one quick chunk says little."""
-    wanted = int(rows * TARGET / took) if took > 0 else rows * 2
-    return max(min(wanted, rows * 2, chunk), min(SMALLEST, chunk))
+class _Turn:
+    """The right to do it, which one worker has at a time, and for the next of half a period nobody."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.taken = True
+        self._descriptor = -1
+        if not locking.available or folder is None or not folder.is_dir():
+            return
+        try:
+            self._descriptor = os.open(folder / _FILE, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            locking.fcntl.flock(self._descriptor, locking.fcntl.LOCK_EX | locking.fcntl.LOCK_NB)
+            found: Any = os.fstat(self._descriptor)
+            if found.st_size and time.time() - found.st_mtime < PERIOD / 2:
+                self.end()
+        except BlockingIOError:
+            self.end()
+        except OSError:
+            return  # A folder that cannot be written to: each does it by itself.
+
+    def over(self) -> None:
+        """Remember when it was done."""
+        if self._descriptor >= 0:
+            with suppress(OSError):
+                os.pwrite(self._descriptor, b"1", 0)
+
+    def end(self) -> None:
+        """Give it back."""
+        self.taken = False
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
-def _statement(table: Table, dialect: str) -> Delete:
-    # By the index on event_type and created_at: no other has moments, and reading every row would take long.
-    old = (
-        select(table.c.id)
-        .where(
-            table.c.event_type == bindparam("event", type_=String),
-            table.c.created_at < bindparam("before", type_=DateTime(timezone=True)),
-        )
-        .order_by(table.c.created_at)
-        .limit(bindparam("rows"))
-    )
-    if dialect == "postgresql":
-        # Rows that another worker is deleting are none of ours.
-        old = old.with_for_update(skip_locked=True)
-        # As an array they are looked for once; joined, they may be looked for again, and be more than the limit.
-        return delete(table).where(table.c.id == any_(func.array(old.scalar_subquery())))
-    if dialect in {"mysql", "mariadb"}:
-        # These take no LIMIT right inside IN.
-        old = select(old.subquery().c.id)
-    return delete(table).where(table.c.id.in_(old))
+def _moment(after: float = 0.0) -> float:
+    return time.monotonic() + after + random.uniform(0.0, PERIOD)  # noqa: S311
+
+
+def _period(given: Any) -> timedelta:
+    if isinstance(given, bool) or not isinstance(given, (timedelta, int, float)):
+        raise TypeError(f"interactions: a retention is a timedelta or a number of days, not {given!r}")
+    period = given if isinstance(given, timedelta) else timedelta(days=given)
+    if period <= timedelta(0):
+        raise ValueError(f"interactions: a retention of {period} keeps nothing; None keeps everything")
+    return period

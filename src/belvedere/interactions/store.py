@@ -11,7 +11,7 @@ from sqlalchemy import Executable, MetaData, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from belvedere.interactions import creation, filters, generic, insert, query, retention, summary
+from belvedere.interactions import creation, filters, generic, insert, pruning, query, summary
 from belvedere.interactions.connection import Connections, Refused
 from belvedere.interactions.table import define
 from belvedere.interactions.verdicts import Unavailable
@@ -172,7 +172,7 @@ class Store:
             lambda connection: summary.summarise(connection, self.table, conditions, bucket)
         )
 
-    async def prune(self, before: datetime, *, chunk: int = retention.CHUNK, pause: float = retention.PAUSE) -> int:
+    async def prune(self, before: datetime, *, chunk: int = pruning.CHUNK, pause: float = pruning.PAUSE) -> int:
         """Delete what is older than `before`, in chunks that take about 25 ms each; return how many rows.
 
         It may be cancelled, and several workers may do it at once.
@@ -187,7 +187,7 @@ class Store:
             Unavailable: the database is away; what is left is left for another time.
         """
         before = filters.moment("before", before)
-        return await retention.prune(self._connections, self.table, before, chunk=chunk, pause=pause)
+        return await pruning.prune(self._connections, self.table, before, chunk=chunk, pause=pause)
 
     async def _add(self, payloads: list[bytes]) -> int:
         if not self._looked:

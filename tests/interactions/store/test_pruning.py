@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from belvedere.interactions import retention
+from belvedere.interactions import pruning
 from belvedere.interactions.store import Store
 from tests.interactions.store.databases import opened
 from tests.interactions.store.events import payload
@@ -80,11 +80,11 @@ async def test_it_can_be_cancelled(engine: AsyncEngine) -> None:
 
 def test_chunks_fit_the_time_that_they_take() -> None:
     """A slow chunk makes the next one smaller at once, a quick one twice as large at most."""
-    fitting = retention._fitting
-    assert fitting(100, retention.TARGET / 100, 2_000) == 200
-    assert fitting(1_500, retention.TARGET / 10, 2_000) == 2_000
-    assert fitting(1_000, retention.TARGET * 5, 2_000) == 200
-    assert fitting(1_000, 60.0, 2_000) == retention.SMALLEST
+    fitting = pruning._fitting
+    assert fitting(100, pruning.TARGET / 100, 2_000) == 200
+    assert fitting(1_500, pruning.TARGET / 10, 2_000) == 2_000
+    assert fitting(1_000, pruning.TARGET * 5, 2_000) == 200
+    assert fitting(1_000, 60.0, 2_000) == pruning.SMALLEST
     assert fitting(5, 60.0, 5) == 5
     assert fitting(100, 0.0, 2_000) == 200
 
@@ -124,14 +124,14 @@ async def _waits_while_pruning(engine: AsyncEngine) -> list[float]:
     store = await filled(engine, 6_000, minutes=0.1)
     elsewhere = await _sibling(engine)
     writer = Store(elsewhere)
-    pruning = asyncio.create_task(store.prune(NOW))
+    task = asyncio.create_task(store.prune(NOW))
     waits = []
-    while not pruning.done():
+    while not task.done():
         began = time.perf_counter()
         await writer.write([payload(created_at="2026-12-01T00:00:00.000000Z")])
         waits.append(time.perf_counter() - began)
         await asyncio.sleep(0.002)
-    assert await pruning == 6_000
+    assert await task == 6_000
     await elsewhere.dispose()
     assert len(waits) > 10
     return waits
