@@ -90,6 +90,17 @@ def tests(session: nox.Session, fastapi: str) -> None:
             outcomes[str(session.python), fastapi] = _outcome(str(exact).strip(), report)
 
 
+@nox.session(python=pythons[0])
+@nox.parametrize("sdk", [nox.param("==2.14.0", id="oldest"), nox.param(">=3.0.0a1", id="3")])
+def sentry(session: nox.Session, sdk: str) -> None:
+    """Run what uses Sentry on the oldest sentry-sdk, and on the newest 3, be it a pre-release: `nox -s sentry`."""
+    session.run_install("uv", "pip", "sync", "--quiet", "--require-hashes", "requirements/dev.lock")
+    session.run_install("uv", "pip", "install", "--quiet", "--prerelease=allow", f"sentry-sdk{sdk}")
+    session.install("--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+    tests = ["tests/integrations/test_sentry.py", "tests/processes/test_sentry.py", "tests/tracing/test_makers.py"]
+    session.run("python", "-m", "pytest", "-q", *tests, *session.posargs)
+
+
 @nox.session(python=False)
 def table(session: nox.Session) -> None:
     """Print what came of the runs before it."""

@@ -21,6 +21,7 @@ import httpx
 import pytest
 import redis
 import redis.asyncio
+import sentry_sdk
 from botocore.config import Config
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 from sqlalchemy import URL, create_engine, make_url, text
@@ -353,6 +354,32 @@ _SIGNALS = [
 ]
 
 
+async def sentry(request: pytest.FixtureRequest, relays: Relays) -> Subject:
+    class Full(sentry_sdk.Transport):
+        def capture_envelope(self, envelope: Any) -> None:
+            self.record_lost_event("queue_overflow", data_category="error")
+
+    async def use() -> None:
+        if sentry_sdk.is_initialized():
+            sentry_sdk.capture_message(SECRET)
+
+    async def close() -> None:
+        assert not sentry_sdk.is_initialized()
+
+    return Subject(
+        extra="belvedere[sentry]",
+        module="sentry_sdk",
+        absent="integrations.sentry('http://key@localhost/7')",
+        part=lambda **options: integrations.sentry(f"http://{SECRET}@127.0.0.1:9/7", transport=Full, **options),
+        use=use,
+        close=close,
+        metrics=conventions.SENTRY_METRICS,
+        hooks=lambda: (sentry_sdk.is_initialized(), sentry_sdk.get_client().options["before_send"]),
+        checked=False,
+        shared=False,
+    )
+
+
 async def _redis(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, str]:
     """Have a user with a password, and a relay."""
     url = request.getfixturevalue("redis_url")
@@ -457,3 +484,7 @@ SUBJECTS = {
     "ml": ml,
     "celery": celery_redis,
 }
+
+if "ALONE" in os.environ:
+    # What Sentry's SDK patches in other libraries stays patched: it has a process of its own.
+    SUBJECTS = {"sentry": sentry}

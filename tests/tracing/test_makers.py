@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.trace import SpanKind
 
-from belvedere import bind
+from belvedere import bind, integrations
 from tests.drive import ask
 from tests.edge_cases.telemetry import Telemetry, native
 from tests.tracing.conftest import Lines, Observe
@@ -159,10 +159,24 @@ def sentrys(stack: ExitStack, telemetry: Telemetry, observe: Observe) -> Any:
     return app
 
 
+@row("`integrations.sentry(traces=1.0)`, tracing on")
+def sentrys_part(stack: ExitStack, telemetry: Telemetry, observe: Observe) -> Any:
+    sentry = pytest.importorskip("sentry_sdk")
+
+    class Nowhere(sentry.Transport):  # type: ignore[name-defined, misc]
+        def capture_envelope(self, envelope: Any) -> None:
+            """Keep nothing."""
+
+    app = routes(FastAPI())
+    part = integrations.sentry("http://key@127.0.0.1:9/1", traces=1.0, transport=Nowhere)
+    observe(app, tracing={"provider": telemetry.tracer_provider}).add(part)
+    return app
+
+
 GLOBAL = {tracing_off, endpoint_too, starlettes}
 """Set-ups in which the application has made a provider the process'."""
 MOUNTED = {mounted, contrib_below}
-LASTING = {logfires, sentrys}
+LASTING = {logfires, sentrys, sentrys_part}
 """Set-ups that change classes of Starlette or make a provider the process', for good: each has a process of its own."""
 
 

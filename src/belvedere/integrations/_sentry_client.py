@@ -50,11 +50,12 @@ class Connection:
         self._wanted = wanted
         if self.own:
             with warnings.catch_warnings():
-                # Profiles by rate are the ones that sentry-sdk 2 has.
+                # Of profiles by rate, which sentry-sdk 2 has, and of what older ones import.
                 warnings.simplefilter("ignore", DeprecationWarning)
+                warnings.simplefilter("ignore", PendingDeprecationWarning)
                 sentry_sdk.init(**wanted.arguments(host.settings))
         self.client: Any = sentry_sdk.get_client()
-        self._events = Events(Redactor.after(host.settings), self.client.options)
+        self._redactor = Redactor.after(host.settings)
         self._hooked: dict[str, tuple[Any, Any]] = {}
         self._stopping = False
         self._in_vain = False
@@ -83,8 +84,14 @@ class Connection:
                 scope.set_client(self._before)
 
     async def started(self) -> None:
-        """Leave sending to the SDK."""
+        """Leave sending to the SDK; where the application has initialised it since, follow."""
         self._stopping = False
+        client = sentry_sdk.get_client()
+        if client is not self.client and client.is_active():
+            self._unhook()
+            self.own = False
+            self.client = client
+            self._hook()
 
     async def stopping(self) -> None:
         """Send what waits, within the SDK's `shutdown_timeout`; from now on each event is sent at once.
@@ -106,18 +113,18 @@ class Connection:
 
     def _hook(self) -> None:
         options = self.client.options
-        for name in self._events.hooks:
+        for name, around in Events(self._redactor, options).hooks.items():
             if name in options:
                 theirs = options[name]
-                ours = self._events.around(name, theirs)
+                options[name] = ours = around(theirs)
                 self._hooked[name] = theirs, ours
-                options[name] = ours
         self._watch()
 
     def _unhook(self) -> None:
         for name, (theirs, ours) in self._hooked.items():
             if self.client.options.get(name) is ours:
                 self.client.options[name] = theirs
+        self._hooked.clear()
         self._watch_no_more()
 
     def _watch(self) -> None:
@@ -138,7 +145,8 @@ class Connection:
             try:
                 category = data_category if item is None else item.data_category
                 if reason not in _DELIBERATE:
-                    for counter in self.users.values():
+                    # Two parts of one application have one counter.
+                    for counter in {id(counter): counter for counter in self.users.values()}.values():
                         counter.labels(str(category), reason).inc(quantity if item is None else 1)
             except Exception as error:
                 failures.contain(FEATURE, error)

@@ -49,10 +49,8 @@ class Events:
             "before_send_log": self._before_record,
             "before_send_metric": self._before_record,
         }
-
-    def around(self, name: str, theirs: Hook | None) -> Hook:
-        """Return what the client is to call in place of a hook of the application's, which sees our tags."""
-        return self.hooks[name](theirs)
+        """Of each option, what returns what the client is to call in place of the application's hook, which sees our
+        tags."""
 
     def _before_send(self, theirs: Hook | None) -> Hook:
         def before_send(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
