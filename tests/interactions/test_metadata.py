@@ -7,6 +7,7 @@ import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.datastructures import FormData, Headers, QueryParams, UploadFile
 
 from belvedere import Interactions
 from belvedere.interactions.event import encoded
@@ -33,6 +35,11 @@ SECRETS = ["hunter2", JWT, "ann@example.org", CARD, "4111111111111111", "s3cr3t"
 
 def sanitiser(**options: Any) -> Sanitiser:
     return Sanitiser(Redactor(**options))
+
+
+def upload(name: str) -> UploadFile:
+    headers = Headers({"content-type": "application/pdf"})
+    return UploadFile(BytesIO(b"hunter2"), size=3, filename=name, headers=headers)
 
 
 class Level(Enum):
@@ -94,6 +101,15 @@ FIELDS: dict[str, tuple[Any, Any]] = {
         {"name": "Ann", "password": "[redacted]", "token": "[redacted]", "tags": ["x"]},
     ),
     "form": ("a=1&password=hunter2&b=2", "a=1&password=[redacted]&b=2"),
+    "posted": (
+        FormData([("a", "1"), ("a", "2"), ("password", "hunter2"), ("file", upload("cv of ann@example.org.pdf"))]),
+        {
+            "a": ["1", "2"],
+            "password": "[redacted]",
+            "file": {"filename": "cv of [redacted]", "content_type": "application/pdf", "size": 3},
+        },
+    ),
+    "asked": (QueryParams("a=1&a=2&a=3&token=s3cr3t"), {"a": ["1", "2", "3"], "token": "[redacted]"}),
     "encoded": ("a=1&mail=ann%40example.org", "a=1&mail=[redacted]"),
     "inner_json": ('{"password": "hunter2"}', '{"password": "[redacted]"}'),
     "note": (f"write to ann@example.org, {JWT}", "write to [redacted], [redacted]"),

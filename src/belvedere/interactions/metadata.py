@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 import orjson
 from pydantic import BaseModel
+from starlette.datastructures import ImmutableMultiDict, UploadFile
 
 from belvedere import failures
 from belvedere.conventions import REDACTED
@@ -63,21 +64,11 @@ class Sanitiser:
         text = raw[:_QUERY].decode("latin-1")
         if len(raw) > _QUERY:
             text = text.rpartition("&")[0]
-        found: dict[str, Any] = {}
         try:
             pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=4 * _ITEMS)
         except ValueError:
             return {TRUNCATED: True}
-        several: set[str] = set()
-        for key, value in pairs:
-            if key not in found:
-                found[key] = value
-            elif key in several:
-                found[key].append(value)
-            else:
-                several.add(key)
-                found[key] = [found[key], value]
-        shown = self.fields(found)
+        shown = self.fields(_gathered(pairs))
         if len(raw) > _QUERY:
             shown[TRUNCATED] = True
         return shown
@@ -191,6 +182,21 @@ def bounded(metadata: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def _gathered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return what pairs say; what came more than once is a list."""
+    found: dict[str, Any] = {}
+    several: set[str] = set()
+    for key, value in pairs:
+        if key not in found:
+            found[key] = value
+        elif key in several:
+            found[key].append(value)
+        else:
+            several.add(key)
+            found[key] = [found[key], value]
+    return found
+
+
 def _json(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
@@ -204,6 +210,10 @@ def _container(value: Any) -> Mapping[Any, Any] | Iterable[Any] | None:
     if callable(as_dictionary := getattr(value, "_asdict", None)):  # a named tuple, a row of a database
         found: Mapping[Any, Any] = as_dictionary()
         return found
+    if isinstance(value, ImmutableMultiDict):  # a form, parameters of a query
+        return _gathered(value.multi_items())
+    if isinstance(value, UploadFile):
+        return {"filename": value.filename, "content_type": value.content_type, "size": value.size}
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
