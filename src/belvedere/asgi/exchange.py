@@ -166,7 +166,9 @@ class Exchange(RequestContext):
 
     def _with_answers_own(self, theirs: HeaderList, more: HeaderList) -> HeaderList:
         """Add what is for this answer alone, less what the application has set itself."""
-        names = {name.lower() for name, _ in theirs}
+        names = set(map(bytes.lower, dict(theirs)))
+        if names.isdisjoint(dict(more)):
+            return [*theirs, *more]
         return [*theirs, *(pair for pair in more if pair[0] not in names)]
 
     def _tell_user(self) -> None:

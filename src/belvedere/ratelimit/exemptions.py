@@ -22,6 +22,9 @@ class Exemptions:
         given: one, or several.
         addresses: tells where a request comes from.
 
+    Attributes:
+        any: whether there is anybody.
+
     Raises:
         TypeError: one is neither a text nor a callable.
     """
@@ -39,9 +42,7 @@ class Exemptions:
                 self._add(one)
             else:
                 raise TypeError(f"{one!r} exempts nobody: give a network, a key, or a callable that takes the request")
-
-    def __bool__(self) -> bool:
-        return bool(self._networks or self._keys or self._calls)
+        self.any = bool(self._networks or self._keys or self._calls)
 
     async def hold(self, connection: HTTPConnection, subject: Subject) -> bool:
         """Whether a request is exempt."""

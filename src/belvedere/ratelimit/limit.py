@@ -76,7 +76,7 @@ class Limit(params.Depends):
         for attribute, value in {
             "limiter": limiter,
             "text": text,
-            "policies": policies(text, name),
+            "policies": tuple({policy.spec: policy for policy in policies(text, name)}.values()),
             "cost": cost,
             "name": name,
             "exemptions": Exemptions(exempt, limiter.addresses),
@@ -84,10 +84,14 @@ class Limit(params.Depends):
             "places": {},
         }.items():
             object.__setattr__(self, attribute, value)
+        object.__setattr__(self, "specs", frozenset(policy.spec for policy in self.policies))
+        object.__setattr__(self, "field", ", ".join(policy.field for policy in self.policies))
 
     limiter: "RateLimiter"
     text: str
     policies: tuple[Policy, ...]
+    specs: frozenset[tuple[int, int]]
+    field: str
     cost: int | Callable[[Any], Any]
     name: str | None
     exemptions: Exemptions
@@ -104,11 +108,12 @@ class Limit(params.Depends):
     async def __call__(self, connection: HTTPConnection) -> None:
         """Count a request, and raise an `HTTPException` of status 429 if it is too much (or close the WebSocket)."""
         scope = connection.scope
-        where = self.name or self._place(scope)
+        request: RequestContext | None = scope.get(SCOPE_KEY)
+        where = self.name or self._place(scope, request)
         limiter = self.limiter
         subject: Subject = found if type(found := self.find(connection)) is Subject else await found
-        if (limiter.exemptions and await limiter.exemptions.hold(connection, subject)) or (
-            self.exemptions and await self.exemptions.hold(connection, subject)
+        if (limiter.exemptions.any and await limiter.exemptions.hold(connection, subject)) or (
+            self.exemptions.any and await self.exemptions.hold(connection, subject)
         ):
             limiter.count(where, "exempt")
             return
@@ -120,9 +125,12 @@ class Limit(params.Depends):
             policies = self._uncounted(scope, where, subject.kept, cost)
             if not policies:
                 return
-            refused, state = await self._decide(policies, where, subject.kept, cost)
+            if limiter.shared is None:
+                refused, state = self._decide_here(policies, f"{where}\n{subject.kept}", cost)
+            else:
+                refused, state = await self._decide(policies, where, subject.kept, cost)
             limiter.count(where, "allowed" if refused is None else "refused")
-            headers = self._tell(scope.get(SCOPE_KEY), policies, state, refused)
+            headers = self._tell(request, policies, state, refused)
         except Exception as error:  # Ours: who cannot be counted is let through.
             failures.contain("limits", error)
             return
@@ -138,20 +146,32 @@ class Limit(params.Depends):
         A limit on the application and one of the same text on a route would otherwise take two of one count, and let
         half as many requests through; so would two whose keys both fall back to the address.
         """
-        counted: set[tuple[object, ...]] = scope.setdefault(COUNTED, set())
-        uncounted = []
-        for policy in self.policies:
-            count = (self.limiter, policy.spec, where, key, cost)
-            if count not in counted:
-                counted.add(count)
-                uncounted.append(policy)
-        return tuple(uncounted)
+        counts: list[tuple[Limit, str, str, int]] | None = scope.get(COUNTED)
+        if counts is None:
+            scope[COUNTED] = [(self, where, key, cost)]
+            return self.policies
+        counted: set[tuple[int, int]] = set()
+        for limit, *rest in counts:
+            if limit.limiter is self.limiter and rest == [where, key, cost]:
+                counted |= limit.specs
+        counts.append((self, where, key, cost))
+        return tuple(policy for policy in self.policies if policy.spec not in counted)
+
+    def _decide_here(self, policies: tuple[Policy, ...], key: str, cost: int) -> tuple[int | None, str]:
+        """Return what `_decide` does, by what this process has counted alone."""
+        states: list[str] = []
+        for policy in policies:
+            decision = self.limiter.local.take(policy, key, cost)
+            states.append(policy.state(decision))
+            if not decision.allowed:
+                return policy.seconds(decision), ", ".join(states)
+        return None, ", ".join(states)
 
     async def _decide(self, policies: tuple[Policy, ...], where: str, key: str, cost: int) -> tuple[int | None, str]:
         """Return after how many seconds to come back, if there is too little left, and what is left."""
         states: list[str] = []
         refused = None
-        shared = self.limiter.shared is not None
+        shared = True
         for policy in policies:
             decision: Decision | None = None
             if shared:
@@ -171,7 +191,7 @@ class Limit(params.Depends):
         self, request: RequestContext | None, policies: tuple[Policy, ...], state: str, refused: int | None
     ) -> dict[str, str] | None:
         """Have the answer carry what is left, of earlier limits on this request too; return the headers of a 429."""
-        field = ", ".join(policy.field for policy in policies)
+        field = self.field if policies is self.policies else ", ".join(policy.field for policy in policies)
         if request is not None:
             told = request.answer_headers
             if told:
@@ -192,9 +212,8 @@ class Limit(params.Depends):
             raise TypeError(f"the cost of a request is a whole number from 0, not {cost!r}")
         return cost
 
-    def _place(self, scope: Any) -> str:
+    def _place(self, scope: Any, request: RequestContext | None) -> str:
         """Return what tells a limit's routes apart where it has no name: methods and template."""
-        request: RequestContext | None = scope.get(SCOPE_KEY)
         template = _template(scope) if request is None else request.endpoint
         method = scope.get("method", "WEBSOCKET")
         place = self.places.get((method, template))
