@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException, WebSocket
 from opentelemetry import trace
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
 
@@ -331,6 +332,26 @@ async def test_what_is_excluded_has_no_span_nor_children(kept: Kept, observe: Ob
     access = lines("request_processed")
     assert [line["path"] for line in access] == ["/items/1", "/thread"]
     assert all(len(line["span_id"]) == 16 for line in access)
+
+
+async def test_checks_make_no_spans(kept: Kept, observe: Observe) -> None:
+    """What a check asks belongs to no request, and begins no trace: sync and async, for a probe or between probes."""
+    app = FastAPI()
+    asked: list[bool] = []
+
+    def ping() -> None:
+        with trace.get_tracer("shop").start_as_current_span("ping"):
+            asked.append(is_instrumentation_enabled())
+
+    async def ping_async() -> None:
+        ping()
+
+    checks = [belvedere.Check("sync", ping), belvedere.Check("async", ping_async)]
+    observe(app, *checks, tracing={"provider": kept.provider}, health={"cache": 0})
+    assert (await ask(app, path="/readyz")).status == 200
+    assert asked == [False, False]
+    assert kept.spans == []
+    assert trace.get_current_span() is trace.INVALID_SPAN
 
 
 async def test_a_request_inside_a_request(kept: Kept, observe: Observe) -> None:

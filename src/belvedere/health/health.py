@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,6 +38,7 @@ class Health:
     Args:
         settings: the service's settings; `settings.health` is used as it is.
         logger: gets `check_failed`, `check_recovered` and `check_blocked_loop`; `None`: no events.
+        context: what context variables are in checks; by default those that are set now.
         clock: seconds that never go back.
         now: the time of day.
         sleep: waits between rounds of checks.
@@ -48,6 +49,7 @@ class Health:
         settings: Settings,
         logger: Any = None,
         *,
+        context: Context | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -63,7 +65,7 @@ class Health:
         self._redactor = Redactor(logs.redact, logs.allow)
         self._watches: dict[str, Watch] = {}
         # A run answers many requests: it sees the context variables of none of them.
-        self._context = copy_context()
+        self._context = copy_context() if context is None else context
         self._rounds = Rounds(self._round, self._settings.interval, sleep)
         self._form = _form(settings, self._settings, now)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any, Final
 
-from opentelemetry.context import Context
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, set_value
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_OFF,
     ALWAYS_ON,
@@ -21,10 +22,20 @@ from opentelemetry.sdk.trace.sampling import (
     SamplingResult,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    TraceState,
+    get_current_span,
+    set_span_in_context,
+)
 
 RANDOM_BITS: Final = 56
 _MASK: Final = (1 << RANDOM_BITS) - 1
+_random: Final = Random()  # noqa: S311 - ids have to be unique, not secret
 _DEEPEST: Final = 4
 """Samplers inside samplers that are looked into."""
 
@@ -81,6 +92,14 @@ def with_our_ratio(sampler: Any, depth: int = 0) -> Any:
     sampler = copy.copy(sampler)
     vars(sampler).update(changed)
     return sampler
+
+
+def leave_out() -> None:
+    """Have no spans made from here on in this context: there is a parent that is not sampled, and instrumentations
+    are told to keep out."""
+    flags = TraceFlags(TraceFlags.DEFAULT)
+    parent = NonRecordingSpan(SpanContext(_random.getrandbits(128), _random.getrandbits(64), False, flags))
+    attach(set_span_in_context(parent, set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)))
 
 
 def root_bound(sampler: Any) -> str | None:

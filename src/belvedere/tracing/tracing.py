@@ -7,6 +7,7 @@ import atexit
 import os
 from collections import Counter
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from belvedere.asgi import Plan
@@ -59,6 +60,15 @@ class Tracing:
     def dropped(self) -> Counter[str]:
         """Spans of this process that were not exported, by reason."""
         return Counter() if self._queue is None else self._queue.dropped
+
+    def untraced(self) -> Context:
+        """Return a context like the present one, in which no spans are made: what checks ask is no request's."""
+        context = copy_context()
+        if self.on:
+            from belvedere.tracing.sampling import leave_out
+
+            context.run(leave_out)
+        return context
 
     def stand_aside(self, makers: str) -> None:
         """Leave the server spans to somebody else."""

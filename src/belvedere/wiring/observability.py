@@ -54,7 +54,7 @@ class Observability:
         self._undo.append(self._otlp.remove)
         self._logs = Logs(settings) if settings.logs else None
         self._log = get_logger(OWN_LOGGER) if self._logs else None
-        self._health = Health(settings, self._log) if settings.health else None
+        self._health = Health(settings, self._log, context=self._tracing.untraced()) if settings.health else None
         self._drain = Drain(settings, self._health, self._log, self._flush) if self._health else None
         self._problems = Problems(settings, self._log)
         self._metrics = (

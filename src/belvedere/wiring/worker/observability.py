@@ -54,7 +54,7 @@ class WorkerObservability(Observability):
         self._undo.append(self._otlp.remove)
         self._logs = Logs(settings) if settings.logs else None
         self._log = get_logger(OWN_LOGGER) if self._logs else None
-        self._health = Health(settings, self._log) if settings.health else None
+        self._health = Health(settings, self._log, context=self._tracing.untraced()) if settings.health else None
         self._loop = SideLoop()
         self._undo.append(self._loop.stop)
         self._metrics = self._own_metrics(registry)
