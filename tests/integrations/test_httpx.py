@@ -245,5 +245,8 @@ async def test_wrapped_by_somebody_else(others: Others, observe: Observe) -> Non
 def test_wrong_arguments() -> None:
     with pytest.raises(TypeError, match=r"integrations\.httpx: hosts are a list; write \['api\.example'\]"):
         integrations.httpx("api.example")
+    with pytest.raises(ValueError, match=r"1 of hosts are no names; write 'api\.example', not its URL") as told:
+        integrations.httpx(["api.example", f"https://user:{SECRET}@api.example"])
+    assert SECRET not in str(told.value)
     with pytest.raises(TypeError, match=r"integrations\.httpx: str is no Client or AsyncClient of httpx"):
         integrations.httpx(client="client")  # type: ignore[arg-type]

@@ -37,10 +37,15 @@ def httpx(
     Raises:
         ImportError: httpx is not installed.
         TypeError: it is no client of httpx, or `hosts` is one text.
+        ValueError: `hosts` has URLs.
     """
     module = require("httpx", "httpx", "belvedere[httpx]")
     if isinstance(hosts, str):
         raise TypeError(f"integrations.httpx: hosts are a list; write [{hosts!r}]")
+    hosts = None if hosts is None else tuple(host.lower() for host in hosts)
+    if wrong := [host for host in hosts or () if "/" in host or "@" in host]:
+        # Whatever else it is, it would match nothing, in silence.
+        raise ValueError(f"integrations.httpx: {len(wrong)} of hosts are no names; write 'api.example', not its URL")
     if client is None:
         targets: list[Any] = [module.Client, module.AsyncClient]
     elif isinstance(client, module.Client | module.AsyncClient):
@@ -49,7 +54,7 @@ def httpx(
         raise TypeError(f"integrations.httpx: {type(client).__name__} is no Client or AsyncClient of httpx")
     if not all(callable(getattr(target, SEND, None)) for target in targets):
         raise TypeError(f"integrations.httpx: httpx {module.__version__} is a version that this does not know")
-    return Httpx(targets, None if hosts is None else tuple(host.lower() for host in hosts), name)
+    return Httpx(targets, hosts, name)
 
 
 class Httpx:
