@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from elasticsearch import ApiError, AsyncElasticsearch, Elasticsearch, NotFoundError, helpers
@@ -41,12 +42,17 @@ def sync_client(cluster: Cluster) -> Iterator[Elasticsearch]:
 
 
 @pytest.fixture
-async def real(elasticsearch_url: str) -> AsyncIterator[AsyncElasticsearch]:
-    """A client of a real server, which has no index `videos`."""
+async def real(elasticsearch_url: str, index: str) -> AsyncIterator[AsyncElasticsearch]:
+    """A client of a real server; the index is gone afterwards."""
     async with AsyncElasticsearch(elasticsearch_url) as made:
-        await made.options(ignore_status=404).indices.delete(index="videos")
         yield made
-        await made.options(ignore_status=404).indices.delete(index="videos")
+        await made.options(ignore_status=404).indices.delete(index=index)
+
+
+@pytest.fixture
+def index() -> str:
+    """The name of an index that nobody else has."""
+    return f"videos-{uuid4().hex}"
 
 
 async def counted(app: FastAPI, name: str = "elasticsearch_operations_total") -> dict[str, float]:
@@ -212,21 +218,21 @@ async def test_spans(cluster: Cluster, observe: Observe, kept: Kept, monkeypatch
     await client.close()
 
 
-async def test_a_real_server(real: Any, elasticsearch_url: str, observe: Observe, kept: Kept) -> None:
+async def test_a_real_server(real: Any, index: str, observe: Observe, kept: Kept) -> None:
     """Documents are written, found and deleted on a real Elasticsearch: check, counts and spans of that."""
     app = FastAPI()
     observe(app, integrations.elasticsearch(real), tracing={"provider": kept.provider})
     assert (await told(app)).items() >= {"status": "healthy", "number_of_nodes": 1}.items()
-    await real.indices.create(index="videos", mappings={"properties": {"title": {"type": "text"}}})
-    await real.index(index="videos", id="1", document={"title": "one"}, refresh=True)
-    done, _ = await helpers.async_bulk(real, [{"_index": "videos", "title": str(number)} for number in range(3)])
+    await real.indices.create(index=index, mappings={"properties": {"title": {"type": "text"}}})
+    await real.index(index=index, id="1", document={"title": "one"}, refresh=True)
+    done, _ = await helpers.async_bulk(real, [{"_index": index, "title": str(number)} for number in range(3)])
     assert done == 3
-    await real.indices.refresh(index="videos")
-    found = await real.search(index="videos", query={"match": {"title": "one"}})
+    await real.indices.refresh(index=index)
+    found = await real.search(index=index, query={"match": {"title": "one"}})
     assert found["hits"]["total"]["value"] == 1
-    assert not await real.exists(index="videos", id="none")
+    assert not await real.exists(index=index, id="none")
     with pytest.raises(NotFoundError):
-        await real.options(request_timeout=5).get(index="videos", id="none")
+        await real.options(request_timeout=5).get(index=index, id="none")
     expected = {"indices.create": 1, "index": 1, "bulk": 1, "indices.refresh": 1, "search": 1, "exists": 1, "get": 1}
     assert await counted(app) == expected
     own = {span.name: span for span in kept.spans if not span.name.startswith("helpers.")}
@@ -234,12 +240,12 @@ async def test_a_real_server(real: Any, elasticsearch_url: str, observe: Observe
     assert (own["get"].attributes or {})["db.response.status_code"] == "404"
 
 
-async def test_a_real_server_and_a_sync_client(real: Any, elasticsearch_url: str, observe: Observe) -> None:
+async def test_a_real_server_and_a_sync_client(real: Any, elasticsearch_url: str, index: str, observe: Observe) -> None:
     app = FastAPI()
     with Elasticsearch(elasticsearch_url) as client:
         observe(app, integrations.elasticsearch(client))
-        await asyncio.to_thread(client.index, index="videos", document={"title": "one"}, refresh=True)
-        found = await asyncio.to_thread(client.search, index="videos")
+        await asyncio.to_thread(client.index, index=index, document={"title": "one"}, refresh=True)
+        found = await asyncio.to_thread(client.search, index=index)
         assert found["hits"]["total"]["value"] == 1
         check = await told(app)
     assert check.pop("cluster_status") in {"green", "yellow"}

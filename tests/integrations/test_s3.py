@@ -144,8 +144,8 @@ async def test_retries_do_not_lengthen_the_check(
             observe(app, integrations.s3(given, bucket="videos", timeout=20))
             began = time.monotonic()
             assert (await check(app))["status"] == "unhealthy"
-            # The first pause is up to a second: of 3, that none is made is likely to be seen in the end.
-            assert time.monotonic() - began < 0.5
+            # Three pauses of up to 1, 2 and 4 seconds are not in it.
+            assert time.monotonic() - began < 1
     await gone.up()
     gone.hang()
     app = FastAPI()

@@ -90,16 +90,16 @@ class Prediction:
     ) -> None:
         try:
             seconds = self._predictions.clock() - self._began
+            if self._token is not None:
+                from opentelemetry import context
+
+                context.detach(self._token)
             status = SUCCESS
             if error is not None:
                 status = CANCELLED if isinstance(error, asyncio.CancelledError | GeneratorExit) else ERROR
             known = self._predictions.known(self._model)
             known.add[status]()
             known.observe(seconds)
-            if self._token is not None:
-                from opentelemetry import context
-
-                context.detach(self._token)
             if self._span is not None:
                 self._predictions.spans.end(self._span, error)
         except Exception as own:
@@ -109,8 +109,8 @@ class Prediction:
         from opentelemetry import context, trace
 
         attributes = {SpanAttribute.MODEL: self._model}
-        self._span = self._predictions.spans.tracer.start_span(f"predict {self._model}", attributes=attributes)
-        if self._current:
+        self._span = self._predictions.spans.begin(f"predict {self._model}", attributes, kind="INTERNAL")
+        if self._current and self._span is not None:
             self._token = context.attach(trace.set_span_in_context(self._span))
 
 
