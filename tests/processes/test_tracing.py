@@ -78,6 +78,8 @@ def test_workers_of_a_preloaded_application(tmp_path: Path, collector: tuple[str
     lines = access_lines(process)
     assert {(line["trace_id"], line["span_id"]) for line in lines} == servers
     assert len({sent.trace_id for sent in receiver.spans if sent.item.name != "before the fork"}) == REQUESTS
+    # Forked workers would begin with the same ids.
+    assert len({span_id for _, span_id in servers}) == REQUESTS
 
 
 def test_dead_collectors_keep_nobody(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ _RANDOM = ((1 << 128) - 1) & ~((0xF << 76) | (0x3 << 62))
 _FIXED = (0x4 << 76) | (0x2 << 62)
 """Its other bits: version 4 and the variant of RFC 9562."""
 
-_random = Random()  # noqa: S311 - ids have to be unique, not secret
-"""A generator of our own: an application that seeds `random` would otherwise repeat its ids."""
+generator = Random()  # noqa: S311 - ids have to be unique, not secret
+"""A generator of our own: an application that seeds `random` would otherwise repeat its ids. For ids of spans, too."""
 
 spare_ids: list[tuple[str, str]] = []
 """Ids that nobody has yet, as hex digits and as a UUID: making many in a row costs half of what each by itself does."""
@@ -37,14 +37,14 @@ def make_ids() -> tuple[str, str]:
 
 
 def _make_id() -> tuple[str, str]:
-    digits = "%032x" % (_random.getrandbits(128) & _RANDOM | _FIXED)
+    digits = "%032x" % (generator.getrandbits(128) & _RANDOM | _FIXED)
     return digits, f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _differ() -> None:
     """In a forked child: make other ids than the parent."""
     spare_ids.clear()
-    _random.seed()
+    generator.seed()
 
 
 if hasattr(os, "register_at_fork"):

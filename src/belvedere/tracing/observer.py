@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from random import Random
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
@@ -18,7 +17,7 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from belvedere.asgi.identity import make_ids, occurs_twice, spare_ids
+from belvedere.asgi.identity import generator, make_ids, occurs_twice, spare_ids
 from belvedere.asgi.plan import Plan, below_root
 from belvedere.context import RequestContext
 from belvedere.tracing.operations import Operations
@@ -29,7 +28,6 @@ from belvedere.tracing.span import FLAGS, Attributes, Blueprint, ServerSpan, Unr
 _RANDOM: Final = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)
 """What says that an id is random, where this version of OpenTelemetry knows it."""
 _STANDARD: Final = (TraceContextTextMapPropagator, W3CBaggagePropagator)
-_random = Random()  # noqa: S311 - ids have to be unique, not secret
 
 
 class Spans:
@@ -139,7 +137,7 @@ class Spans:
 
     def _make(self, request: RequestContext, parent: SpanContext | None, now: Context) -> Any:
         """Return the span of a request, whose ids become the request's."""
-        own = request.span_id = "%016x" % _random.getrandbits(64)  # noqa: UP031 - half the time of an f-string
+        own = request.span_id = "%016x" % generator.getrandbits(64)  # noqa: UP031 - half the time of an f-string
         if parent is None:
             trace_id = self._new_trace_id(request)
             state = None

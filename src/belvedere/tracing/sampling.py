@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from random import Random
 from typing import Any, Final
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, set_value
@@ -33,9 +32,10 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from belvedere.asgi.identity import generator
+
 RANDOM_BITS: Final = 56
 _MASK: Final = (1 << RANDOM_BITS) - 1
-_random: Final = Random()  # noqa: S311 - ids have to be unique, not secret
 _DEEPEST: Final = 4
 """Samplers inside samplers that are looked into."""
 
@@ -98,7 +98,7 @@ def leave_out() -> None:
     """Have no spans made from here on in this context: there is a parent that is not sampled, and instrumentations
     are told to keep out."""
     flags = TraceFlags(TraceFlags.DEFAULT)
-    parent = NonRecordingSpan(SpanContext(_random.getrandbits(128), _random.getrandbits(64), False, flags))
+    parent = NonRecordingSpan(SpanContext(generator.getrandbits(128), generator.getrandbits(64), False, flags))
     attach(set_span_in_context(parent, set_value(_SUPPRESS_INSTRUMENTATION_KEY, True)))
 
 
