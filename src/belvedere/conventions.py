@@ -316,6 +316,8 @@ CLIENT_CLOSED_REQUEST: Final = 499
 # Header fields of rate limits (draft-ietf-httpapi-ratelimit-headers-11), as ASGI has them.
 RATELIMIT_FIELD: Final = b"ratelimit"
 RATELIMIT_POLICY_FIELD: Final = b"ratelimit-policy"
+RETRY_AFTER_FIELD: Final = b"retry-after"
+"""RFC 9110, section 10.2.3."""
 
 # Loggers and events.
 ACCESS_LOGGER: Final = "belvedere.access"

@@ -194,7 +194,8 @@ async def test_a_handler_of_the_application_answers_the_429() -> None:
     with observed(app, limiter):
         answer = await ask(app)
     assert (answer.status, answer.body) == (429, b"later")
-    assert fields(answer).keys() == {"ratelimit", "ratelimit-policy"}
+    assert fields(answer).keys() == {"ratelimit", "ratelimit-policy", "retry-after"}
+    assert fields(answer)["retry-after"] == "60"
 
 
 async def test_it_is_logged_and_counted_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

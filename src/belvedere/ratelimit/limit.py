@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from belvedere import failures
 from belvedere.context import SCOPE_KEY, RequestContext
-from belvedere.conventions import RATELIMIT_FIELD, RATELIMIT_POLICY_FIELD
+from belvedere.conventions import RATELIMIT_FIELD, RATELIMIT_POLICY_FIELD, RETRY_AFTER_FIELD
 from belvedere.ratelimit.exemptions import Exemptions
 from belvedere.ratelimit.keys import Subject, answer, finder
 from belvedere.ratelimit.policy import Decision, Policy, policies
@@ -202,6 +202,9 @@ class Limit(params.Depends):
                 (RATELIMIT_FIELD, state.encode("ascii")),
                 (RATELIMIT_POLICY_FIELD, field.encode("ascii")),
             ]
+            if refused is not None:
+                # A handler of the application may answer the 429, and leave out what the exception brought.
+                request.answer_headers.append((RETRY_AFTER_FIELD, str(refused).encode("ascii")))
         if refused is None:
             return None
         return {"Retry-After": str(refused), "RateLimit": state, "RateLimit-Policy": field}
