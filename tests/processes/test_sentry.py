@@ -95,9 +95,12 @@ def test_one_event_of_each_error(tmp_path: Path, sentry: Sentry) -> None:
     with launch("uvicorn", tmp_path, SHOP, environment=environment(sentry)) as process:
         for path in EVENTS:
             (call if path in {"/ws", "/refused"} else ask)(process, path, f"id{path.replace('/', '.')}")
-        expected = Counter((f"id{path.replace('/', '.')}", name) for path, names in EVENTS.items() for name in names)
-        sentry.wait(lambda sentry: len(sentry.events) >= expected.total())
+        # What waits is sent before the service ends.
         assert process.stop() == -15
+    expected = Counter((f"id{path.replace('/', '.')}", name) for path, names in EVENTS.items() for name in names)
+    if "ArithmeticError" not in process.stdout:
+        # Older Starlettes lose it themselves: nobody hears of it behind a BaseHTTPMiddleware.
+        del expected["id.background", "ArithmeticError"]
     found = Counter((event["tags"]["request_id"], kind(event)) for event in sentry.events)
     assert found == expected
     assert {type_ for type_, _ in sentry.items} <= {"event", "client_report"}
@@ -148,10 +151,11 @@ def test_workers_of_a_preloaded_application(tmp_path: Path, sentry: Sentry) -> N
 
 
 def test_traces_and_profiles(tmp_path: Path, sentry: Sentry) -> None:
-    """With rates of their own, requests are traced and profiled, by template, without secrets; probes are not."""
+    """With rates of their own, requests are traced and profiled, by template, without secrets; probes are not. What
+    fails when the application stops arrives as well."""
     import sentry_sdk
 
-    rates = {"SENTRY_TRACES_SAMPLE_RATE": "1", "SENTRY_PROFILES_SAMPLE_RATE": "1.0"}
+    rates = {"SENTRY_TRACES_SAMPLE_RATE": "1", "SENTRY_PROFILES_SAMPLE_RATE": "1.0", "FAIL": "1"}
     kind = "transaction" if int(sentry_sdk.VERSION.split(".")[0]) < 3 else "span"
     with launch("uvicorn", tmp_path, SHOP, environment=environment(sentry, **rates)) as process:
         for number in range(3):
@@ -166,6 +170,7 @@ def test_traces_and_profiles(tmp_path: Path, sentry: Sentry) -> None:
                     names[one.get("transaction") or one["name"]] += 1
         assert names == {"/handled/{number}": 3}, process.stdout
     assert [type_ for type_, _ in sentry.items if type_.startswith("profile")] != []
+    assert [event["exception"]["values"][-1]["type"] for event in sentry.events] == ["ConnectionAbortedError"]
     ids = [each["tags"]["request_id"] for each in sentry.of("transaction")]
     assert kind == "span" or sorted(ids) == ["r0", "r1", "r2"]
     assert SECRET.encode() not in sentry.raw

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import sentry_sdk
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, Response, WebSocket
@@ -13,7 +14,15 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 import belvedere
 from belvedere import integrations
 
-app = FastAPI(title="shop", version="1.2.3")
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    if "FAIL" in os.environ:
+        raise ConnectionAbortedError("at the end")
+
+
+app = FastAPI(title="shop", version="1.2.3", lifespan=lifespan)
 sub = FastAPI()
 
 
