@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import celery  # type: ignore[import-untyped, unused-ignore]
+import httpx
 import pytest
 import sentry_sdk
 from fastapi import FastAPI, WebSocket
@@ -284,6 +285,27 @@ async def test_what_is_lost_is_counted(observe: Observe) -> None:
     assert await samples(app, "belvedere_sentry_dropped_total") == {
         'belvedere_sentry_dropped_total{category="error",reason="queue_overflow"}': 1.0
     }
+
+
+async def test_no_header_goes_to_others(observe: Observe) -> None:
+    """Without traces of Sentry's, requests to other services carry none of its headers."""
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(204)
+
+    app = shop()
+
+    @app.get("/asking")
+    async def asking() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            await client.get("http://partner.example/")
+
+    observe(app, part(), integrations.httpx())
+    reply = await ask(app, path="/asking")
+    assert asked[0].headers["x-request-id"] == reply.id
+    assert asked[0].headers.keys().isdisjoint({"sentry-trace", "baggage"})
 
 
 async def test_log_records_are_no_events(observe: Observe, events: list[dict[str, Any]]) -> None:

@@ -197,6 +197,10 @@ def test_a_dead_sentry_keeps_nobody(says: str, tmp_path: Path) -> None:
             assert process.stop() == -15
             assert time.monotonic() - began < 6.0
         assert KEY not in process.stdout + process.stderr
+        lines = [json.loads(line) for line in process.stdout.splitlines()]
+        told = [line for line in lines if line["event"] == "export_failed"]
+        assert [(line["signal"], line["dropped"]) for line in told] == [("sentry", 1)]
+        assert [line for line in lines if line["logger"].startswith("urllib3")] == []
 
 
 def dropped(process: Process) -> float:

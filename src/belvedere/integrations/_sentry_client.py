@@ -16,13 +16,12 @@ from sentry_sdk.transport import make_transport
 from belvedere import failures
 from belvedere.conventions import SENTRY_DROPPED
 from belvedere.integrations._sentry_events import Events
+from belvedere.integrations._sentry_losses import Losses, hush, hush_no_more
 from belvedere.integrations._sentry_options import FEATURE, Wanted
 from belvedere.integrations.hooks import hook, unhook
 from belvedere.parts import Host
 from belvedere.redaction import Redactor
 
-_DELIBERATE: Final = frozenset({"sample_rate", "before_send", "event_processor", "ignored"})
-"""Reasons of the SDK's for what was not meant to be sent."""
 _LAST: Final = 1.0
 """Seconds that an event waits for being sent when the application is stopping already."""
 _UNSENT: Final = 0.2
@@ -36,15 +35,20 @@ def join(host: Host, wanted: Wanted, user: object) -> Connection:
     global _active
     if _active is None:
         _active = Connection(host, wanted)
-    _active.users[id(user)] = _counter(host)
-    return _active
+    connection = _active
+    try:
+        connection.join(host, user)
+    except BaseException:
+        connection.leave(user)
+        raise
+    return connection
 
 
 class Connection:
     """A client, and what we have put into it."""
 
     def __init__(self, host: Host, wanted: Wanted) -> None:
-        self.users: dict[int, Any] = {}
+        self._losses = Losses()
         self._before = sentry_sdk.get_global_scope().client
         self.own = not sentry_sdk.is_initialized()
         self._wanted = wanted
@@ -59,6 +63,7 @@ class Connection:
         self._hooked: dict[str, tuple[Any, Any]] = {}
         self._stopping = False
         self._in_vain = False
+        hush()
         self._hook()
 
     def describe(self, wanted: Wanted) -> str:
@@ -69,13 +74,19 @@ class Connection:
             return "another application of this process set Sentry up first"
         return wanted.describe()
 
+    def join(self, host: Host, user: object) -> None:
+        """Count losses in the host's application too."""
+        metric = SENTRY_DROPPED
+        self._losses.counters[id(user)] = host.metric("counter", metric.name, metric.help, metric.labels)
+
     def leave(self, user: object) -> None:
         """Take everything out of the SDK again once nobody uses it any more."""
         global _active
-        self.users.pop(id(user), None)
-        if self.users:
+        self._losses.counters.pop(id(user), None)
+        if self._losses.counters:
             return
         _active = None
+        hush_no_more()
         self._unhook()
         if self.own:
             self.client.close()
@@ -129,30 +140,13 @@ class Connection:
 
     def _watch(self) -> None:
         if self.client.transport is not None:
-            hook(self, self.client.transport, "record_lost_event", self._counting)
+            hook(self, self.client.transport, "record_lost_event", self._losses.wrap)
             hook(self, self.client.transport, "capture_envelope", self._sending)
 
     def _watch_no_more(self) -> None:
         if self.client.transport is not None:
             unhook(self, self.client.transport, "record_lost_event")
             unhook(self, self.client.transport, "capture_envelope")
-
-    def _counting(self, record: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(record)
-        def counted(
-            reason: str, data_category: str | None = None, item: Any = None, *args: Any, quantity: int = 1
-        ) -> None:
-            try:
-                category = data_category if item is None else item.data_category
-                if reason not in _DELIBERATE:
-                    # Two parts of one application have one counter.
-                    for counter in {id(counter): counter for counter in self.users.values()}.values():
-                        counter.labels(str(category), reason).inc(quantity if item is None else 1)
-            except Exception as error:
-                failures.contain(FEATURE, error)
-            record(reason, data_category, item, *args, quantity=quantity)
-
-        return counted
 
     def _sending(self, capture: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(capture)
@@ -172,11 +166,6 @@ class Connection:
             if self.client.monitor is not None:
                 self.client.monitor.transport = self.client.transport
             self._watch()
-
-
-def _counter(host: Host) -> Any:
-    metric = SENTRY_DROPPED
-    return host.metric("counter", metric.name, metric.help, metric.labels)
 
 
 def _forked() -> None:
