@@ -242,6 +242,27 @@ async def test_wrapped_by_somebody_else(others: Others, observe: Observe) -> Non
         assert vars(client)[SEND] is theirs
 
 
+async def test_a_part_that_comes_after_somebody_else(others: Others, observe: Observe) -> None:
+    """Where somebody has wrapped a client after one part, another one works as well, and what they did stays."""
+    first_app, second_app = FastAPI(), FastAPI()
+    async with httpx.AsyncClient(transport=others.transport) as client:
+        first = observe(first_app, integrations.httpx(client=client))
+        ours: Any = vars(client)[SEND]
+
+        async def theirs(request: httpx.Request) -> Any:
+            return await ours(request)
+
+        vars(client)[SEND] = theirs
+        second = observe(second_app, integrations.httpx(client=client))
+        await client.get("http://one.example/")
+        assert await counted(first_app) == await counted(second_app) == {("one.example", "GET", "200"): 1}
+        first.remove()
+        await client.get("http://one.example/")
+        assert await counted(second_app) == {("one.example", "GET", "200"): 2}
+        second.remove()
+        assert vars(client)[SEND] is theirs
+
+
 def test_wrong_arguments() -> None:
     with pytest.raises(TypeError, match=r"integrations\.httpx: hosts are a list; write \['api\.example'\]"):
         integrations.httpx("api.example")

@@ -8,7 +8,8 @@ from typing import Any
 Wrap = Callable[[Any], Any]
 """Takes the call and returns what is to be called instead."""
 
-_hooked: dict[tuple[int, str], Hooked] = {}
+_hooked: dict[tuple[int, str], list[Hooked]] = {}
+"""Of each attribute, the lowest first: there is a second one where somebody else's wrapping lies between."""
 
 
 class Hooked:
@@ -22,10 +23,15 @@ class Hooked:
         self.owners: dict[int, Wrap] = {}
         self._set: Any = None
 
+    @property
+    def is_covered(self) -> bool:
+        """Whether somebody has wrapped ours."""
+        return self._set is not None and vars(self.target).get(self.name) is not self._set
+
     def rebuild(self) -> None:
         """Wrap the original once for each owner; without one, leave the attribute as it was found."""
-        if self._set is not None and vars(self.target).get(self.name) is not self._set:
-            return  # Somebody has wrapped ours: what has left lets calls through.
+        if self.is_covered:
+            return  # What has left lets calls through.
         if self.owners:
             call = self.original
             for wrap in self.owners.values():
@@ -40,15 +46,21 @@ class Hooked:
 
 def hook(owner: object, target: Any, name: str, wrap: Wrap) -> None:
     """Have what `wrap` returns called in place of an attribute of `target`."""
-    hooked = _hooked.setdefault((id(target), name), Hooked(target, name))
-    hooked.owners[id(owner)] = wrap
-    hooked.rebuild()
+    layers = _hooked.setdefault((id(target), name), [])
+    if not layers or layers[-1].is_covered:
+        layers.append(Hooked(target, name))
+    layers[-1].owners[id(owner)] = wrap
+    layers[-1].rebuild()
 
 
 def unhook(owner: object, target: Any, name: str) -> None:
     """Take that back."""
-    hooked = _hooked.get((id(target), name))
-    if hooked is not None and hooked.owners.pop(id(owner), None) is not None:
-        hooked.rebuild()
-        if not hooked.owners:
-            del _hooked[id(target), name]
+    layers = _hooked.get((id(target), name), [])
+    for hooked in layers:
+        if hooked.owners.pop(id(owner), None) is not None:
+            hooked.rebuild()
+            if not hooked.owners:
+                layers.remove(hooked)
+            break
+    if not layers:
+        _hooked.pop((id(target), name), None)
