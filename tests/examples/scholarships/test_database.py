@@ -39,8 +39,12 @@ def postgres(postgres_url: str) -> Iterator[URL]:
 async def calling(url: URL) -> AsyncIterator[httpx.AsyncClient]:
     """Call a service that has not been started, and so has not asked its database yet."""
     with made(Config(database_url=url)) as app:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            yield client
+        try:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+                yield client
+        finally:
+            # What has not been started is not stopped either.
+            await app.state.telemetry._database.close()
 
 
 async def test_probes(client: httpx.AsyncClient) -> None:
