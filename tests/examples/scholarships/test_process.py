@@ -204,7 +204,7 @@ def test_unsafe(tmp_path: Path, server: launch.Server, workers: int, code: int) 
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr.count(UNSAFE) == workers if server == "uvicorn" else UNSAFE in done.stderr
+    assert UNSAFE.strip() in done.stderr  # of several workers, the first may end the others before they tell it
     assert "Traceback" not in done.stderr
     if workers == 1:
         assert done.stderr == UNSAFE
