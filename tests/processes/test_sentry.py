@@ -16,6 +16,8 @@ import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
+from tests.celeryworker import SHOP as SOURCE
+from tests.celeryworker import sending, working
 from tests.integrations.envelopes import KEY, Sentry, receiving
 from tests.processes.launch import Process, launch, wait_for
 
@@ -174,6 +176,32 @@ def test_traces_and_profiles(tmp_path: Path, sentry: Sentry) -> None:
     ids = [each["tags"]["request_id"] for each in sentry.of("transaction")]
     assert kind == "span" or sorted(ids) == ["r0", "r1", "r2"]
     assert SECRET.encode() not in sentry.raw
+
+
+def test_tasks_of_celery(tmp_path: Path, sentry: Sentry, redis_url: str) -> None:
+    """What fails in a process of a worker is one event with the ids of its lines; what is tried again is none."""
+    own = "\nfrom belvedere import integrations\nbelvedere.observe(app, integrations.sentry())\n"
+    variables = {"BROKER": redis_url, "BACKEND": redis_url, "QUEUE": "reported", **environment(sentry)}
+    options = ["--concurrency=2", "--without-mingle"]
+    headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+    with (
+        sending(redis_url, redis_url) as app,
+        working(tmp_path, *options, environment=variables, source=SOURCE + own) as worker,
+    ):
+        assert app.send_task("shop.flaky", (2,), queue="reported").get(timeout=30)[0] == 2
+        for _ in range(2):
+            with pytest.raises(LookupError):
+                app.send_task("shop.fails", queue="reported", headers=headers).get(timeout=30)
+        assert worker.process.stop() == 0
+    assert [(kind(event), event["transaction"]) for event in sentry.events] == [("LookupError", "shop.fails")] * 2
+    failed = worker.told(event="task_processed", task_name="shop.fails")
+    ids = {line.get("request_id") for line in failed}
+    assert len(failed) == 2
+    assert {event["tags"].get("request_id") for event in sentry.events} == ids
+    assert None not in ids
+    assert {line["trace_id"] for line in failed} == {TRACE}
+    assert {event["tags"]["trace_id"] for event in sentry.events} == {TRACE}
+    assert {event["contexts"]["trace"]["trace_id"] for event in sentry.events} == {TRACE}
 
 
 @pytest.mark.parametrize("says", ["nothing", "no"])

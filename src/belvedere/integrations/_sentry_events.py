@@ -163,6 +163,10 @@ def _request(*, is_requests: bool) -> RequestContext | None:
 
 
 def _current_trace() -> str | None:
+    """Return the trace of the job that runs here, else of OpenTelemetry's current span."""
+    job = context.job_trace()
+    if job is not None and job.trace_id is not None:
+        return job.trace_id
     if "opentelemetry" not in sys.modules:
         return None
     from opentelemetry.trace import get_current_span
