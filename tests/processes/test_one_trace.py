@@ -233,12 +233,13 @@ def test_a_request_is_one_trace(destination: Destination, tmp_path: Path, postgr
     folders = {name: tmp_path / name for name in ("shop", "stock", "packing")}
     for folder in folders.values():
         folder.mkdir()
+    options = ["--concurrency=1", "--without-gossip", "--without-mingle"]
     ports = {"shop": free_port(), "stock": free_port()}
     environment["STOCK_URL"] = f"http://127.0.0.1:{ports['stock']}"
     with (
         begun(folders["stock"], STOCK, environment, ports["stock"]) as stock,
         begun(folders["shop"], SHOP, environment, ports["shop"]) as shop,
-        working(folders["packing"], "--concurrency=1", environment=environment, source=PACKING) as worker,
+        working(folders["packing"], *options, environment=environment, source=PACKING) as worker,
     ):
         for process in (stock, shop):
             wait_for(process.serves, process)
