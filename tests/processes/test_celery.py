@@ -181,8 +181,8 @@ async def test_a_worker_beside_a_web_application(web: Web, worker: Worker, tmp_p
     assert all(after[name] >= count for name, count in counted.items() if name in after)
 
     # The check and the gauges of the web application.
-    for number in range(3):
-        web.celery.send_task("shop.pid", queue="idle", priority=number)
+    for priority in (0, 5, 9):
+        web.celery.send_task("shop.pid", queue="idle", priority=priority)
     async with running(web.fastapi):
         (name,) = [line["event"] for line in worker.lines if line["event"].endswith(" ready.")]
         answer = (await ask(web.fastapi, path="/detailed")).json()

@@ -106,7 +106,7 @@ class Celery:
         health = host.settings.health
         self._every = (health.interval if health is not None else 0) or INTERVAL
         patience = self._timeout or (_TIMEOUT if health is None else health.timeout)
-        self._asking = Asking(self.app, self._queues, patience / 2, self._show)
+        self._asking = Asking(self.app, self._queues, patience / 3, self._show)
         self._figures, self._tasks = figures, tasks_of(self.app)
         self._tasks.add(figures)
         host.on_start(self._start)

@@ -17,11 +17,13 @@ from typing import Any
 from kombu.common import Broadcast
 
 from belvedere import failures
-from belvedere.integrations._celery_inbox import Inbox
+from belvedere.integrations._celery_inbox import Answers, Inbox
 
 FEATURE = "celery"
 PATIENCE = 1.0
 """Seconds without a further answer of a worker, after which none is awaited; Celery's own default."""
+AGAIN = 5.0
+"""Seconds after which queues and all workers are looked at again where nothing does so regularly."""
 QUEUES = 100
 """Queues that are looked at."""
 
@@ -55,7 +57,7 @@ class Asking:
     Args:
         app: of Celery.
         queues: to look at, besides those that workers take from; `None`: those that are configured.
-        patience: seconds that a worker may take to answer, and half of what the broker may.
+        patience: seconds that a worker may take to answer, and half of what the broker may; a second at most.
         tell: gets what was found, and `None` where the broker could not be asked; called in the thread.
     """
 
@@ -153,27 +155,33 @@ class Asking:
             if ends:
                 self._hang_up()
                 return
-            due = self._every is not None and time.monotonic() - self._last >= self._every
             known = self._known > 0
             if wanted and known:
                 self._once(whole=False)
+            age = time.monotonic() - self._last
+            # Without `start`, whoever asks has everything looked at besides, which nobody waits for.
+            due = age >= (self._every or AGAIN) and (self._every is not None or wanted)
             if due or (wanted and not known):
                 self._once(whole=True)
 
     def _once(self, *, whole: bool) -> None:
-        """Ask, and tell whoever waits."""
+        """Ask, and tell whoever waits; who comes meanwhile waits for the next question, as this may be answered."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+
+        def settle(found: Found | BaseException) -> None:
+            while waiting:
+                waiting.pop()(found)
+
         found: Found | BaseException
         try:
-            found = self._found(whole=whole)
+            found = self._found(settle, whole=whole)
             self._known = len(found.active)
         except Exception as error:
             found, self._known = error, 0
         if whole:
             self._last = time.monotonic()
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for told in waiting:
-            told(found)
+        settle(found)
         try:
             if isinstance(found, BaseException):
                 self._tell(None)
@@ -182,28 +190,31 @@ class Asking:
         except Exception as error:
             failures.contain(FEATURE, error)
 
-    def _found(self, *, whole: bool) -> Found:
+    def _found(self, settle: Callable[[Found], None], *, whole: bool) -> Found:
         kept = getattr(self._held, "inbox", None) is not None
         try:
-            return self._look(whole=whole)
+            return self._look(settle, whole=whole)
         except Exception:
             self._hang_up()
             if not kept:
                 raise
         # The connection may have been lost long ago.
         try:
-            return self._look(whole=whole)
+            return self._look(settle, whole=whole)
         except Exception:
             self._hang_up()
             raise
 
-    def _look(self, *, whole: bool) -> Found:
+    def _look(self, settle: Callable[[Found], None], *, whole: bool) -> Found:
         inbox = getattr(self._held, "inbox", None)
         if inbox is None:
             inbox = self._held.inbox = Inbox(self._app, self._connected())
         commands = ("active", "active_queues") if whole else ("active",)
-        answers = inbox.ask(commands, self._patience, 0 if whole else self._known)
-        active = {worker: len(tasks) for worker, tasks in answers["active"].items() if isinstance(tasks, list)}
+        if whole:
+            answers = inbox.ask(commands, self._patience)
+        else:
+            answers = inbox.ask(commands, self._patience, self._known, lambda found: settle(Found(_active(found))))
+        active = _active(answers)
         if not whole:
             return Found(active)
         found = [queues for queues in answers["active_queues"].values() if isinstance(queues, list)]
@@ -241,3 +252,7 @@ class Asking:
         if self._queues is not None:
             return list(self._queues)
         return [name for name, queue in self._app.amqp.queues.items() if not isinstance(queue, Broadcast)]
+
+
+def _active(answers: Answers) -> dict[str, int]:
+    return {worker: len(tasks) for worker, tasks in answers["active"].items() if isinstance(tasks, list)}

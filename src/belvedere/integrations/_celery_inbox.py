@@ -1,14 +1,15 @@
 """Questions to all workers at once, and their answers: Celery's remote control, on one connection that stays open.
 
 `app.control.inspect` declares its queue of answers anew for each question and then waits out its whole time-out, as
-nobody knows how many there will be. Here, workers that answered before are awaited, and a moment longer for others.
+nobody knows how many there will be. Here, workers that answered before are awaited; those who ask are told then, and
+others have a moment more to be known the next time.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import kombu
@@ -42,19 +43,27 @@ class Inbox:
         consumer.register_callback(self._take)
         consumer.consume()
 
-    def ask(self, commands: Sequence[str], patience: float, known: int = 0) -> Answers:
+    def ask(
+        self,
+        commands: Sequence[str],
+        patience: float,
+        known: int = 0,
+        enough: Callable[[Answers], None] = lambda _: None,
+    ) -> Answers:
         """Return what workers answer.
 
         Args:
             commands: of the remote control, without arguments.
             patience: seconds without a further answer, after which none is awaited.
             known: workers after whose answers only a moment is waited; 0: the whole time.
+            enough: told when these have answered.
         """
         self._answers = {command: {} for command in commands}
         self._asked = {}
         for command in commands:
             self._publish(command, patience)
         until = time.monotonic() + patience
+        told = False
         while (left := until - time.monotonic()) > 0:
             before = self._count()
             try:
@@ -62,7 +71,9 @@ class Inbox:
             except TimeoutError:
                 break
             if known and min(len(answers) for answers in self._answers.values()) >= known:
-                until = min(until, time.monotonic() + GRACE)
+                if not told:
+                    told, until = True, min(until, time.monotonic() + GRACE)
+                    enough(self._answers)
             elif self._count() > before:
                 until = time.monotonic() + patience
         return self._answers

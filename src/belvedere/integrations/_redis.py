@@ -54,6 +54,10 @@ def redis(
     return Redis(client, name, {"critical": critical, "probes": probes, "timeout": timeout}, ping)
 
 
+_parents: list[Any] = []
+"""What pools held when this process was forked."""
+
+
 class Redis:
     """What `redis` returns."""
 
@@ -113,6 +117,14 @@ class Redis:
         self._counters = self._commands = None
         for name in self._caches:
             self._connect(name)
+
+    def forked(self) -> None:
+        """In a process that was forked: leave the connections to the parent, whose checks may hold some."""
+        pool = self.client.connection_pool
+        if hasattr(pool, "aclose"):  # a sync one finds out by itself
+            # Kept, as those that are collected are closed, by way of what the parent waits on.
+            _parents.append(dict(vars(pool)))
+            pool.reset()
 
     def _connect(self, name: str) -> None:
         if self._counters is None:

@@ -24,6 +24,8 @@ from belvedere.wiring.worker.printed import Printed
 
 PUBLISH = 5.0
 """Seconds after which a process that runs tasks tells the others how it does, with the end of a task."""
+_LOOK = 1.0
+"""Seconds between two looks at the file of levels there."""
 _STAGE = 10.0
 """Seconds that a stage may keep a worker waiting for the loop beside it."""
 
@@ -66,7 +68,7 @@ class WorkerLife:
         self._tracing = tracing
         self._otlp = otlp
         self._running = False
-        self._published = 0.0
+        self._published = self._looked = 0.0
         self._pid = os.getpid()
 
     def configure(self) -> None:
@@ -161,7 +163,8 @@ class WorkerLife:
             self._logs.flush()
 
     def task_ended(self) -> None:
-        """Publish what is not counted where others can see it; nobody else does, in a process without a loop."""
+        """Do what else nobody does in a process without a loop: publish what is not counted where others see it, and
+        look at the file of levels."""
         now = time.monotonic()
         if self._metrics is not None and not self._running and now - self._published > PUBLISH:
             self._published = now
@@ -169,6 +172,10 @@ class WorkerLife:
                 self._metrics.publish()
             except Exception as error:
                 failures.contain("metrics", error)
+        level_file = None if self._logs is None or self._running else self._logs.level_file
+        if level_file is not None and now - self._looked > _LOOK:
+            self._looked = now
+            level_file.look()
 
     def _join(self) -> None:
         if self._metrics is not None:
