@@ -75,6 +75,11 @@ def sleeps(seconds):
     time.sleep(seconds)
 
 
+@app.task(time_limit=0.5)
+def hangs():
+    time.sleep(60)
+
+
 @app.task
 def dies():
     os._exit(3)

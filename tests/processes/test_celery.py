@@ -172,12 +172,22 @@ async def test_a_worker_beside_a_web_application(web: Web, worker: Worker, tmp_p
     assert worker.process.get("/healthz").json() == {"status": "ok"}
     assert worker.process.get("/absent").status == 404
 
-    # A process that is lost takes its task with it: told by the one that waits.
-    lost = await web.request(lambda: task("shop.dies", ()).delay(), "request-6")
-    told = worker.wait(task_id=lost.id)
-    assert (told["status"], told["request_id"], told["level"]) == ("failure", "request-6", "error")
+    # A process that is lost takes its task with it: told once, by the one that waits; so is what is taken back.
+    lost = {
+        "failure": await web.request(lambda: task("shop.dies", ()).delay(), "request-6"),
+        "revoked": await web.request(lambda: task("shop.pid", ()).apply_async(expires=-1), "request-7"),
+    }
+    for status, result in lost.items():
+        told = worker.wait(task_id=result.id)
+        assert (told["status"], "latency_ms" in told) == (status, False)
+    hung = await web.request(lambda: task("shop.hangs", ()).delay(), "request-8")
+    assert worker.wait(task_id=hung.id)["request_id"] == "request-8"
+    wait_for(lambda: len(worker.told(logger="multiprocessing")) == 2 == len(worker.pool()), worker.process)
+    assert one.delay().get(timeout=RESULT)
+    assert [len(worker.told(task_id=result.id)) for result in (*lost.values(), hung)] == [1, 1, 1]
     after = worker.samples("celery_tasks_total")
-    assert after['celery_tasks_total{task_name="shop.dies",status="failure"}'] == 1
+    for name, status in (("dies", "failure"), ("pid", "revoked"), ("hangs", "failure")):
+        assert after[f'celery_tasks_total{{task_name="shop.{name}",status="{status}"}}'] == 1
     assert all(after[name] >= count for name, count in counted.items() if name in after)
 
     # The check and the gauges of the web application.

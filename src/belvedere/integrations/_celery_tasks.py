@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
@@ -19,6 +20,8 @@ from belvedere.integrations._celery_sending import Sending, received, sending, t
 from belvedere.integrations.hooks import hook, unhook
 
 _MAIN = "MainProcess"
+_REMEMBERED = 256
+"""Tasks that were lost with their process: Celery is done with the last of them by then."""
 
 
 class Tasks:
@@ -34,6 +37,7 @@ class Tasks:
         self.after: list[Callable[[], None]] = []
         """Called after each run of a task, in the process that ran it."""
         self._received: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        self._gone: deque[str] = deque(maxlen=_REMEMBERED)
         self._lines = OwnLines(app, lambda: bool(self.figures) and self._teller.log is not None)
         self._signals = (
             (signals.before_task_publish, self._address),
@@ -156,8 +160,12 @@ class Tasks:
         if (run is not None and run.task_id == task_id) or isinstance(exception, Reject) or not self._ours(sender):
             return
         try:
-            received = self._received.get(task_id)
-            request = None if received is None else received._context
+            waited = self._received.pop(task_id, None)
+            if waited is not None:
+                self._gone.append(task_id)
+            elif task_id in self._gone:
+                return  # Celery tells twice of a task that ran out of its time: once more as its process has ended.
+            request = None if waited is None else waited._context
             self._tell(sender, "failure", request, exception, task_id=task_id)
         except Exception as error:
             failures.contain(FEATURE, error)

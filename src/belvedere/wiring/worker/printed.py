@@ -20,16 +20,18 @@ class Printed:
 
     def __init__(self) -> None:
         self._logger = get_logger()
-        self._propagates = self._logger.propagate
+        self._before = self._logger.propagate, self._logger.level
 
     def take(self) -> None:
-        # Celery would give this logger a handler; without any, it writes to stderr by itself.
+        # Celery would give this logger a handler, and this level; without any, it writes to stderr by itself.
         self._logger.propagate = True
+        self._logger.setLevel(logging.ERROR)
         if callable(getattr(worker, _SAYS, None)):
             hook(self, worker, _SAYS, _logging)
 
     def give_back(self) -> None:
-        self._logger.propagate = self._propagates
+        self._logger.propagate = self._before[0]
+        self._logger.setLevel(self._before[1])
         unhook(self, worker, _SAYS)
 
 
