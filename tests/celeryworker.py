@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from kombu import pools
 
 from tests.processes.launch import Process, children, running, wait_for
 from tests.servers import free_port
@@ -153,6 +154,8 @@ def sending(broker: str, backend: str | None) -> Iterator[Celery]:
     app.conf.result_expires = 60
     yield app
     app.close()
+    library: Any = pools
+    library.reset()  # which are the process's, by broker
     if backend is not None:
         app.backend.result_consumer.stop()
         app.backend.client.connection_pool.disconnect()

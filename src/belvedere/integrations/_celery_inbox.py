@@ -39,9 +39,9 @@ class Inbox:
         self._queue = self._mailbox.reply_queue
         self._producer = _kombu.Producer(self._channel, serializer=self._mailbox.serializer, auto_declare=False)
         self._mailbox.exchange(self._channel).declare()
-        consumer = _kombu.Consumer(self._channel, [self._queue], no_ack=True, accept=self._mailbox.accept)
-        consumer.register_callback(self._take)
-        consumer.consume()
+        self._consumer = _kombu.Consumer(self._channel, [self._queue], no_ack=True, accept=self._mailbox.accept)
+        self._consumer.register_callback(self._take)
+        self._consumer.consume()
 
     def ask(
         self,
@@ -97,6 +97,8 @@ class Inbox:
     def close(self) -> None:
         """Leave nothing at the broker, if it can still be told."""
         try:
+            # First: to be told that it has lost its queue is an error of AMQP's that leaves the socket open.
+            self._consumer.cancel()
             self._channel.queue_delete(self._queue.name)
         finally:
             self.connection.release()
