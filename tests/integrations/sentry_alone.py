@@ -19,7 +19,7 @@ from sentry_sdk.transport import Transport
 
 import belvedere
 from belvedere import failures, integrations
-from belvedere.integrations import _sentry_events
+from belvedere.integrations._sentry import events as saying
 from belvedere.settings import Settings
 from tests.drive import ask, running, samples
 from tests.integrations.conftest import Observe
@@ -180,9 +180,9 @@ async def test_a_failure_of_ours(
 
     app = shop()
     observe(app, part())
-    monkeypatch.setattr(_sentry_events, "redacted", fail)
+    monkeypatch.setattr(saying, "redacted", fail)
     assert (await ask(app, path=f"/broken/{SECRET}")).status == 500
-    monkeypatch.setattr(_sentry_events, "_request", fail)
+    monkeypatch.setattr(saying, "_request", fail)
     assert (await ask(app, path=f"/broken/{SECRET}")).status == 500
     assert failures.counts.pop("sentry") == 3
     first, second = events

@@ -28,9 +28,9 @@ from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from belvedere import conventions, integrations
-from belvedere.integrations._elasticsearch import PERFORM
-from belvedere.integrations._httpx import SEND
-from belvedere.integrations._s3_clients import MADE
+from belvedere.integrations._elasticsearch.part import PERFORM
+from belvedere.integrations._httpx.part import SEND
+from belvedere.integrations._s3.clients import MADE
 from tests.integrations.relay import Relay
 
 SECRET = "s3cr3t-w0rd"

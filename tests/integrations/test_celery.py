@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind
 
 import belvedere
 from belvedere import failures, integrations
-from belvedere.integrations._celery_figures import Figures
+from belvedere.integrations._celery.figures import Figures
 from tests.drive import ask, samples
 from tests.integrations.conftest import Lines, Observe
 from tests.tracing.conftest import Kept
@@ -237,10 +237,10 @@ def test_our_failures_are_nobodys(shop: Shop, monkeypatch: pytest.MonkeyPatch) -
                 patch.setattr(Figures, name, lambda *_, **__: 1 / 0)
                 assert shop.again.delay().get()[1] == 1
                 assert shop.fails.delay().state == "FAILURE"
-        monkeypatch.setattr("belvedere.integrations._celery_run.received", lambda *_: 1 / 0)
+        monkeypatch.setattr("belvedere.integrations._celery.run.received", lambda *_: 1 / 0)
         assert shop.again.delay().get()[1] == 1
-        monkeypatch.setattr("belvedere.integrations._celery_tasks.Sending", lambda *_: 1 / 0)
-        monkeypatch.setattr("belvedere.integrations._celery_tasks.Run", lambda *_: 1 / 0)
+        monkeypatch.setattr("belvedere.integrations._celery.tasks.Sending", lambda *_: 1 / 0)
+        monkeypatch.setattr("belvedere.integrations._celery.tasks.Run", lambda *_: 1 / 0)
         shop.app.conf.task_always_eager = False
         shop.note.delay()
         assert "X-Request-ID" not in shop.sent()

@@ -20,7 +20,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, Elasticsearch, NotFoundE
 from fastapi import FastAPI
 
 from belvedere import integrations
-from belvedere.integrations._elasticsearch_requests import NAMES
+from belvedere.integrations._elasticsearch.requests import NAMES
 from tests.drive import ask, samples
 from tests.integrations.cluster import HEALTH, Cluster
 from tests.integrations.conftest import Lines, Observe

@@ -13,8 +13,8 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 import belvedere
 from belvedere import integrations
-from belvedere.integrations._httpx import SEND
-from belvedere.integrations._httpx_requests import HOSTS
+from belvedere.integrations._httpx.part import SEND
+from belvedere.integrations._httpx.requests import HOSTS
 from tests.drive import ask, samples
 from tests.integrations.conftest import Observe
 from tests.tracing.conftest import Kept, hexes

@@ -15,7 +15,7 @@ import redis.asyncio
 from fastapi import FastAPI
 
 from belvedere import integrations
-from belvedere.integrations._redis_commands import NAMES
+from belvedere.integrations._redis.commands import NAMES
 from tests.drive import ask, samples
 from tests.integrations.conftest import Observe
 from tests.tracing.conftest import Kept

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 import belvedere
 from belvedere import integrations
-from belvedere.integrations._sentry_redaction import bare, redacted, redacted_span
+from belvedere.integrations._sentry.redaction import bare, redacted, redacted_span
 from belvedere.redaction import Redactor
 from belvedere.settings import SettingsError
 from tests.integrations.conftest import Observe

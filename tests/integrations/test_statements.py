@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from belvedere import integrations
-from belvedere.integrations._sqlalchemy_statements import without_literals
+from belvedere.integrations._sqlalchemy.statements import without_literals
 from tests.drive import ask
 from tests.integrations.conftest import Lines, Observe
 from tests.integrations.orders import Order, bare, counted, engine, lines_table, orders, sub, tree

@@ -1,7 +1,7 @@
 """Parts for the libraries that services stand on: each brings what applies of check, metrics, spans and ids.
 
-One file and one verb for each library. A verb imports its library when it is called, and names the `pip install` of the
-extra where it is missing.
+One package and one verb for each library. A verb imports its library when it is called, and names the `pip install`
+of the extra where it is missing.
 """
 
 from belvedere.integrations._celery import celery

@@ -21,7 +21,7 @@ def is_celery(app: Any) -> bool:
 
 def known_worker(app: Any) -> Observability | None:
     """Return what has been put around an application of Celery already."""
-    from belvedere.integrations._celery import application
+    from belvedere.integrations._celery.part import application
     from belvedere.wiring.worker.observability import observed
 
     return observed.get(application(app))
@@ -29,7 +29,7 @@ def known_worker(app: Any) -> Observability | None:
 
 def observe_worker(app: Any, settings: Settings, registry: CollectorRegistry) -> Observability:
     """Observe the worker that runs tasks of `app`."""
-    from belvedere.integrations._celery import application
+    from belvedere.integrations._celery.part import application
     from belvedere.wiring.worker.observability import WorkerObservability
 
     return WorkerObservability(application(app), settings, registry)

@@ -12,8 +12,8 @@ from belvedere import failures
 from belvedere.asgi import Lifespan, Plan
 from belvedere.conventions import OWN_LOGGER
 from belvedere.health import Health
-from belvedere.integrations._celery_figures import Figures
-from belvedere.integrations._celery_tasks import tasks_of
+from belvedere.integrations._celery.figures import Figures
+from belvedere.integrations._celery.tasks import tasks_of
 from belvedere.logs import Logs, get_logger
 from belvedere.metrics import Metrics
 from belvedere.parts import Part

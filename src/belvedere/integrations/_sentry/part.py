@@ -8,12 +8,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 
 from belvedere.context import RequestContext
-from belvedere.integrations._sentry_options import LIBRARIES, Wanted, wanted
+from belvedere.integrations._sentry.options import LIBRARIES, Wanted, wanted
 from belvedere.integrations.extras import require
 from belvedere.parts import Host
 
 if TYPE_CHECKING:
-    from belvedere.integrations._sentry_client import Connection
+    from belvedere.integrations._sentry.client import Connection
 
 served: ContextVar[RequestContext | None] = ContextVar("belvedere_sentry_request", default=None)
 """The request that this task serves or has just served: Sentry's own layer stands outside the pass, and makes the
@@ -84,7 +84,7 @@ class Sentry:
         if self._installed:
             raise ValueError("this part is installed already: make one for each application")
         if self._wanted.dsn or _initialised():
-            from belvedere.integrations._sentry_client import join
+            from belvedere.integrations._sentry.client import join
 
             self._connection = connection = join(host, self._wanted, self)
             host.observer(self)

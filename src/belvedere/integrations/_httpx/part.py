@@ -12,7 +12,7 @@ from belvedere.parts import Host
 if TYPE_CHECKING:
     import httpx as library
 
-    from belvedere.integrations._httpx_requests import Requests
+    from belvedere.integrations._httpx.requests import Requests
 
 SEND = "_send_single_request"
 """What sends one request, be it of a redirect: each may go to another host. It has no public name."""
@@ -73,7 +73,7 @@ class Httpx:
 
     def install(self, host: Host) -> None:
         """Send ids and measure from now on."""
-        from belvedere.integrations._httpx_requests import Requests
+        from belvedere.integrations._httpx.requests import Requests
 
         if self._requests is not None:
             raise ValueError("this part is installed already: make one for each application")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from belvedere import failures
 from belvedere.conventions import OWN_LOGGER, Event
-from belvedere.integrations._sentry_options import FEATURE
+from belvedere.integrations._sentry.options import FEATURE
 
 TOLD_EVERY: Final = 60.0
 """Seconds between two lines about losses."""

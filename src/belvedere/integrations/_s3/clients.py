@@ -14,7 +14,7 @@ from botocore.session import Session
 from belvedere.integrations.hooks import hook, unhook
 
 if TYPE_CHECKING:
-    from belvedere.integrations._s3_calls import Calls
+    from belvedere.integrations._s3.calls import Calls
 
 CALL = "_make_api_call"
 """What every operation of a client goes through; OpenTelemetry's instrumentation wraps it as well."""

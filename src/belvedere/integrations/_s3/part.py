@@ -9,7 +9,7 @@ from belvedere.integrations.extras import require
 from belvedere.parts import Check, Host, Probe
 
 if TYPE_CHECKING:
-    from belvedere.integrations._s3_calls import Calls
+    from belvedere.integrations._s3.calls import Calls
 
 
 def s3(
@@ -54,8 +54,8 @@ class S3:
     def __init__(
         self, client: Any, bucket: str, name: str, options: dict[str, Any], check_options: dict[str, Any]
     ) -> None:
-        from belvedere.integrations._s3_asking import Asking
-        from belvedere.integrations._s3_clients import Clients
+        from belvedere.integrations._s3.asking import Asking
+        from belvedere.integrations._s3.clients import Clients
 
         if type(bucket) is not str or not bucket:
             raise TypeError(f"integrations.s3: bucket is the name of one, not {bucket!r}")
@@ -79,7 +79,7 @@ class S3:
 
     def install(self, host: Host) -> None:
         """Check and time from now on."""
-        from belvedere.integrations._s3_calls import Calls
+        from belvedere.integrations._s3.calls import Calls
 
         if self._calls is not None:
             raise ValueError("this part is installed already: make one for each application")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from celery.app import trace
 
-from belvedere.integrations._celery_run import running
+from belvedere.integrations._celery.run import running
 
 _RUN: Final = frozenset(
     text.strip()

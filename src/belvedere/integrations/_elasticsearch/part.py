@@ -12,7 +12,7 @@ from belvedere.parts import Check, Host, Probe
 if TYPE_CHECKING:
     import elasticsearch as library
 
-    from belvedere.integrations._elasticsearch_requests import Requests
+    from belvedere.integrations._elasticsearch.requests import Requests
 
 PERFORM = "perform_request"
 """What every call of the API goes through, those of namespaces such as `client.indices` too."""
@@ -55,7 +55,7 @@ class Elasticsearch:
     """What `elasticsearch` returns."""
 
     def __init__(self, client: Any, name: str, options: dict[str, Any]) -> None:
-        from belvedere.integrations._elasticsearch_asking import Asking
+        from belvedere.integrations._elasticsearch.asking import Asking
 
         self.feature = name
         self.client = client
@@ -74,7 +74,7 @@ class Elasticsearch:
 
     def install(self, host: Host) -> None:
         """Check, count and time from now on."""
-        from belvedere.integrations._elasticsearch_requests import Requests
+        from belvedere.integrations._elasticsearch.requests import Requests
 
         if self._requests is not None:
             raise ValueError("this part is installed already: make one for each application")

@@ -10,7 +10,7 @@ from typing import Any
 from belvedere import context, failures
 from belvedere.context import PROPAGATED
 from belvedere.conventions import SpanAttribute
-from belvedere.integrations._celery_figures import FEATURE, Figures
+from belvedere.integrations._celery.figures import FEATURE, Figures
 from belvedere.integrations.spans import trace_context
 
 

@@ -14,8 +14,8 @@ from belvedere import context
 from belvedere.asgi.identity import make_ids, parse_traceparent, spare_ids
 from belvedere.context import Job, Trace
 from belvedere.conventions import SpanAttribute
-from belvedere.integrations._celery_figures import RETRY, Figures
-from belvedere.integrations._celery_sending import extracted, received, trace_fields
+from belvedere.integrations._celery.figures import RETRY, Figures
+from belvedere.integrations._celery.sending import extracted, received, trace_fields
 
 
 class Run:

@@ -25,7 +25,7 @@ from belvedere.conventions import (
     OWN_STATEMENT,
     IntegrationEvent,
 )
-from belvedere.integrations._sqlalchemy_statements import of_compiled, of_text, without_literals
+from belvedere.integrations._sqlalchemy.statements import of_compiled, of_text, without_literals
 from belvedere.integrations.spans import ClientSpans
 from belvedere.parts import Host
 

@@ -10,9 +10,9 @@ from belvedere.integrations.extras import require
 from belvedere.parts import Check, Host, Probe
 
 if TYPE_CHECKING:
-    from belvedere.integrations._celery_asking import Asking, Found
-    from belvedere.integrations._celery_figures import Figures
-    from belvedere.integrations._celery_tasks import Tasks
+    from belvedere.integrations._celery.asking import Asking, Found
+    from belvedere.integrations._celery.figures import Figures
+    from belvedere.integrations._celery.tasks import Tasks
 
 INTERVAL = 15.0
 """Seconds between two looks at queues and workers where no other interval is set: that of most scrapers."""
@@ -90,9 +90,9 @@ class Celery:
 
     def install(self, host: Host) -> None:
         """Check, count, and send ids along from now on."""
-        from belvedere.integrations._celery_asking import Asking
-        from belvedere.integrations._celery_figures import Figures
-        from belvedere.integrations._celery_tasks import tasks_of
+        from belvedere.integrations._celery.asking import Asking
+        from belvedere.integrations._celery.figures import Figures
+        from belvedere.integrations._celery.tasks import tasks_of
 
         if self._figures is not None:
             raise ValueError("this part is installed already: make one for each application")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from belvedere import failures
 from belvedere.conventions import ML_HIT_RATE, ML_HITS, ML_MISSES
-from belvedere.integrations._ml_predictions import FEATURE, Predictions, watched
+from belvedere.integrations._ml.predictions import FEATURE, Predictions, watched
 from belvedere.integrations.caches import Cache
 from belvedere.parts import Check, Host, Probe
 

@@ -15,7 +15,7 @@ from belvedere.interactions.connection import Connections
 from belvedere.interactions.verdicts import Unavailable, describe
 
 if TYPE_CHECKING:
-    from belvedere.integrations._alembic import Migrations
+    from belvedere.integrations._sqlalchemy.migrations import Migrations
 
 
 class ClosedError(Exception):

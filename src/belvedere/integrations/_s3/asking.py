@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.client import BaseClient
 from botocore.endpoint import EndpointCreator
 
-from belvedere.integrations._s3_clients import CALL, is_async
+from belvedere.integrations._s3.clients import CALL, is_async
 
 if TYPE_CHECKING:
-    from belvedere.integrations._s3_clients import Clients
+    from belvedere.integrations._s3.clients import Clients
 
 TIMEOUT = 2.0
 """Seconds of a sync client's call where neither the check nor the application has a time-out."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import redis as library
     import redis.asyncio as async_library
 
-    from belvedere.integrations._redis_commands import Commands
+    from belvedere.integrations._redis.commands import Commands
 
 
 def redis(
@@ -62,7 +62,7 @@ class Redis:
     """What `redis` returns."""
 
     def __init__(self, client: Any, name: str, options: dict[str, Any], ping: Callable[[], Any] | None) -> None:
-        from belvedere.integrations._redis_asking import asking
+        from belvedere.integrations._redis.asking import asking
 
         self.feature = name
         self.client = client
@@ -89,7 +89,7 @@ class Redis:
 
     def install(self, host: Host) -> None:
         """Check, count and time from now on."""
-        from belvedere.integrations._redis_commands import Commands
+        from belvedere.integrations._redis.commands import Commands
 
         if self._counters is not None:
             raise ValueError("this part is installed already: make one for each application")

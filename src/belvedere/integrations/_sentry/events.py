@@ -14,9 +14,9 @@ from uuid import UUID
 from belvedere import context, failures
 from belvedere.asgi.endings import only_one
 from belvedere.context import RequestContext
-from belvedere.integrations._sentry import served
-from belvedere.integrations._sentry_options import FEATURE
-from belvedere.integrations._sentry_redaction import bare, redacted, redacted_span
+from belvedere.integrations._sentry.options import FEATURE
+from belvedere.integrations._sentry.part import served
+from belvedere.integrations._sentry.redaction import bare, redacted, redacted_span
 from belvedere.redaction import Redactor
 
 Hook = Callable[..., Any]

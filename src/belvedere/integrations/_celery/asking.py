@@ -17,7 +17,7 @@ from typing import Any
 from kombu.common import Broadcast
 
 from belvedere import failures
-from belvedere.integrations._celery_inbox import Answers, Inbox
+from belvedere.integrations._celery.inbox import Answers, Inbox
 
 FEATURE = "celery"
 PATIENCE = 1.0

@@ -15,9 +15,9 @@ from sentry_sdk.transport import make_transport
 
 from belvedere import failures
 from belvedere.conventions import SENTRY_DROPPED
-from belvedere.integrations._sentry_events import Events
-from belvedere.integrations._sentry_losses import Losses, hush, hush_no_more
-from belvedere.integrations._sentry_options import FEATURE, Wanted
+from belvedere.integrations._sentry.events import Events
+from belvedere.integrations._sentry.losses import Losses, hush, hush_no_more
+from belvedere.integrations._sentry.options import FEATURE, Wanted
 from belvedere.integrations.hooks import hook, unhook
 from belvedere.parts import Host
 from belvedere.redaction import Redactor

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belvedere.integrations import _sqlalchemy_pool as pools
+from belvedere.integrations._sqlalchemy import pool as pools
 from belvedere.integrations.extras import require
 from belvedere.parts import Check, Host, Probe
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, Executable
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from belvedere.integrations._sqlalchemy_queries import Queries
+    from belvedere.integrations._sqlalchemy.queries import Queries
 
 PATIENCE = 60.0
 """Seconds after which the check itself gives up; its time-out comes first."""
@@ -78,7 +78,7 @@ class SQLAlchemy:
         comment: bool,
         options: dict[str, Any],
     ) -> None:
-        from belvedere.integrations._sqlalchemy_asking import Asking
+        from belvedere.integrations._sqlalchemy.asking import Asking
 
         self.feature = name
         self._asking = Asking(engine, ping, PATIENCE)
@@ -87,7 +87,7 @@ class SQLAlchemy:
         self._comment = comment
         self._checks = [Check(name, self._asking.call(self._ping), message=_message(name), **options)]
         if migrations is not None:
-            from belvedere.integrations._alembic import Migrations
+            from belvedere.integrations._sqlalchemy.migrations import Migrations
 
             scripts = Migrations(migrations)
             called = "migrations" if name == "database" else f"{name}-migrations"
@@ -104,7 +104,7 @@ class SQLAlchemy:
 
     def install(self, host: Host) -> None:
         """Check, count and time from now on."""
-        from belvedere.integrations._sqlalchemy_queries import Queries
+        from belvedere.integrations._sqlalchemy.queries import Queries
 
         if self._queries is not None:
             raise ValueError("this part is installed already: make one for each application")

@@ -13,10 +13,10 @@ from celery import signals
 from celery.exceptions import Reject
 
 from belvedere import failures
-from belvedere.integrations._celery_figures import FEATURE, Figures
-from belvedere.integrations._celery_lines import OwnLines
-from belvedere.integrations._celery_run import Run, described, distinct, request_id_of, running
-from belvedere.integrations._celery_sending import Sending, received, sending, trace_fields
+from belvedere.integrations._celery.figures import FEATURE, Figures
+from belvedere.integrations._celery.lines import OwnLines
+from belvedere.integrations._celery.run import Run, described, distinct, request_id_of, running
+from belvedere.integrations._celery.sending import Sending, received, sending, trace_fields
 from belvedere.integrations.hooks import hook, unhook
 
 _MAIN = "MainProcess"
