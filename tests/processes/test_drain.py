@@ -264,6 +264,7 @@ def test_sigint_does_not_wait(server: Server, workers: int, tmp_path: Path) -> N
     What supervisors send their workers after that, which is SIGTERM for uvicorn's and granian's, changes nothing.
     """
     with launch(server, tmp_path, SHOP, workers=workers, environment=settings()) as process:
+        wait_for(lambda: events(process).count("application_started") == max(workers, 1), process)
         seen = Seen(process, "/slow/2", websocket=False)
         sent = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
