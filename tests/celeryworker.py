@@ -19,6 +19,7 @@ from tests.servers import free_port
 SHOP = """
 import logging
 import os
+import signal
 import time
 
 from celery import Celery
@@ -26,6 +27,7 @@ from celery import Celery
 import belvedere
 from belvedere import get_logger
 
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # which Celery replaces, as whatever libraries put there
 app = Celery("shop", broker=os.environ["BROKER"], backend=os.environ.get("BACKEND"))
 app.conf.task_default_queue = os.environ.get("QUEUE", "celery")
 log = get_logger("shop")

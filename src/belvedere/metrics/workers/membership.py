@@ -153,7 +153,9 @@ class Membership:
         try:
             with self._folder.locked():
                 workers = self._folder.workers()
-                ends = len(workers) <= 1 and (removed or self._termination.told or not self._parent.alive)
+                leads = self._parent.pid == self.pid
+                told = removed or self._termination.told
+                ends = len(workers) <= 1 and (leads or told or not self._parent.alive)
                 if not ends:
                     self._folder.fold([worker for worker in workers if worker.name == self._name])
                 self._folder.close(remove=ends)
