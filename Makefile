@@ -21,7 +21,8 @@ test: .venv .venv-oldest ## Run the suite on the newest FastAPI, with coverage, 
 	.venv/bin/coverage report --include='examples/*' --fail-under=85
 	# Real servers, and what knows nothing of FastAPI, once: `make matrix` runs all of it on every version
 	.venv-oldest/bin/python -m pytest -n auto --ignore=tests/processes --ignore=tests/soak --ignore=tests/examples/property \
-		--ignore=tests/examples/security --ignore=tests/interactions/store --ignore=tests/interactions/journal
+		--ignore=tests/examples/security --ignore=tests/interactions/store --ignore=tests/interactions/journal \
+		--ignore=tests/integrations --ignore=tests/test_worker.py
 
 matrix: .venv-matrix ## Run the suite on every supported Python and FastAPI, or on some: PYTHON=3.13 FASTAPI=0.128,newest
 	@.venv-matrix/bin/nox --$(if $(filter 1,$(REQUIRE_INTERPRETERS)),,no-)error-on-missing-interpreters
