@@ -43,44 +43,15 @@ class Observability:
         settings = self.settings
         self._plan = plan = Plan(settings.requests.header)
         self._lifespan = plan.lifespan = Lifespan()
-        # First of all, as it may lack what it needs: nothing is to be taken back then.
-        self._tracing = Tracing(settings, plan, given_provider(app))
-        self._undo.append(self._tracing.remove)
-        try:
-            self._otlp = Otlp(settings, self._tracing.redactor)
-        except ImportError:
-            self._tracing.remove()
-            raise
-        self._undo.append(self._otlp.remove)
-        self._logs = Logs(settings) if settings.logs else None
-        self._log = get_logger(OWN_LOGGER) if self._logs else None
-        self._health = Health(settings, self._log, context=self._tracing.untraced()) if settings.health else None
+        self._begin(settings, plan, given_provider(app))
         self._drain = Drain(settings, self._health, self._log, self._flush) if self._health else None
         self._problems = Problems(settings, self._log)
-        self._metrics = (
-            Metrics(
-                settings.metrics,
-                settings.requests,
-                registry,
-                self._dropped,
-                logger=self._log,
-                client=settings.logs.client if settings.logs else None,
-                service=settings.service,
-            )
-            if settings.metrics
-            else None
-        )
+        self._metrics = self._make_metrics(registry)
         self._host = AppHost(settings, plan, self._lifespan, self._metrics, self._health, tracing=self._tracing)
         self._plan_requests()
         self._plan_observers()
         self._plan_lifespan()
-        if self._logs is not None:
-            self._logs.install()
-            self._undo.append(self._logs.remove)
-            if (tap := self._otlp.tap) is not None:
-                self._undo.append(self._logs.tell(tap))
-        if self._metrics is not None:
-            self._undo.append(self._metrics.close)
+        self._take_output()
         if self._health is not None:
             # Without a lifespan nobody will ever say that it has started.
             self._health.started = True
@@ -152,15 +123,67 @@ class Observability:
 
     def remove(self) -> None:
         """Take everything off again: application, logging and framework are as they were before."""
+        self._remove_parts()
+        while self._undo:
+            self._undo.pop()()
+        if getattr(self._app.state, _STATE, None) is self:
+            delattr(self._app.state, _STATE)
+
+    # What a worker that runs tasks has as well.
+
+    def _begin(self, settings: Settings, plan: Plan, provider: Any = None) -> None:
+        """Begin what every application has: traces, exports, logs, checks."""
+        # First of all, as it may lack what it needs: nothing is to be taken back then.
+        self._tracing = Tracing(settings, plan, provider)
+        self._undo.append(self._tracing.remove)
+        try:
+            self._otlp = Otlp(settings, self._tracing.redactor)
+        except ImportError:
+            self._tracing.remove()
+            raise
+        self._undo.append(self._otlp.remove)
+        self._logs = Logs(settings) if settings.logs else None
+        self._log = get_logger(OWN_LOGGER) if self._logs else None
+        self._health = Health(settings, self._log, context=self._tracing.untraced()) if settings.health else None
+
+    def _make_metrics(self, registry: CollectorRegistry, *, requests_too: bool = True) -> Metrics | None:
+        """Return the metrics, which tell of all the rest, unless they are off."""
+        settings = self.settings
+        if settings.metrics is None:
+            return None
+        metrics = Metrics(
+            settings.metrics,
+            settings.requests,
+            registry,
+            self._dropped,
+            logger=self._log,
+            client=settings.logs.client if settings.logs else None,
+            service=settings.service,
+            requests_too=requests_too,
+        )
+        metrics.own.spans_unsent = self._tracing.dropped
+        metrics.own.records_unsent = self._otlp.records_dropped
+        self._otlp.collect, self._otlp.resign = metrics.pushed, metrics.push_no_more
+        if self._health is not None:
+            self._health.on_result = metrics.own.check_result
+        return metrics
+
+    def _take_output(self) -> None:
+        """Have logging write through us, and take everything off again at the end."""
+        if self._logs is not None:
+            self._logs.install()
+            self._undo.append(self._logs.remove)
+            if (tap := self._otlp.tap) is not None:
+                self._undo.append(self._logs.tell(tap))
+        if self._metrics is not None:
+            self._undo.append(self._metrics.close)
+
+    def _remove_parts(self) -> None:
         while self._parts:
             try:
                 self._parts.pop().uninstall()
             except Exception as error:  # what remains is taken off all the same
                 failures.contain("parts", error)
-        while self._undo:
-            self._undo.pop()()
-        if getattr(self._app.state, _STATE, None) is self:
-            delattr(self._app.state, _STATE)
 
     # What the pass works after.
 
@@ -179,15 +202,10 @@ class Observability:
             # First: the others show its ids.
             observers.append(self._tracing.spans)
         if self._metrics is not None:
-            self._metrics.own.spans_unsent = self._tracing.dropped
-            self._metrics.own.records_unsent = self._otlp.records_dropped
-            self._otlp.collect, self._otlp.resign = self._metrics.pushed, self._metrics.push_no_more
             observers.append(self._metrics.http)
         if self._logs is not None and self._logs.access is not None:
             observers.append(self._logs.access)
         self._plan.observe(observers)
-        if self._health is not None and self._metrics is not None:
-            self._health.on_result = self._metrics.own.check_result
         self._plan.answer_failure = self._problems.answer_failure
         self._plan.failed = self._failed
 

@@ -8,17 +8,12 @@ from typing import Any
 
 from prometheus_client.registry import CollectorRegistry
 
-from belvedere import failures
 from belvedere.asgi import Lifespan, Plan
-from belvedere.conventions import OWN_LOGGER
-from belvedere.health import Health
 from belvedere.integrations._celery.figures import Figures
 from belvedere.integrations._celery.tasks import tasks_of
-from belvedere.logs import Logs, get_logger
 from belvedere.metrics import Metrics
 from belvedere.parts import Part
 from belvedere.settings import Settings
-from belvedere.tracing import Otlp, Tracing
 from belvedere.wiring.catalogue import worker_catalogue
 from belvedere.wiring.life import Life
 from belvedere.wiring.observability import Observability
@@ -44,17 +39,7 @@ class WorkerObservability(Observability):
         self.settings = settings = settings.named(app.main or "celery", "")
         self._lifespan = Lifespan()
         plan = Plan(settings.requests.header)
-        self._tracing = Tracing(settings, plan)
-        self._undo.append(self._tracing.remove)
-        try:
-            self._otlp = Otlp(settings, self._tracing.redactor)
-        except ImportError:
-            self._tracing.remove()
-            raise
-        self._undo.append(self._otlp.remove)
-        self._logs = Logs(settings) if settings.logs else None
-        self._log = get_logger(OWN_LOGGER) if self._logs else None
-        self._health = Health(settings, self._log, context=self._tracing.untraced()) if settings.health else None
+        self._begin(settings, plan)
         self._loop = SideLoop()
         self._undo.append(self._loop.stop)
         self._metrics = self._own_metrics(registry)
@@ -104,11 +89,7 @@ class WorkerObservability(Observability):
         return worker_catalogue(self.settings, metrics=self._metrics, health=self._health, report=self.report())
 
     def remove(self) -> None:
-        while self._parts:
-            try:
-                self._parts.pop().uninstall()
-            except Exception as error:  # what remains is taken off all the same
-                failures.contain("parts", error)
+        self._remove_parts()
         for undo in [*self._life.undo, *reversed(self._undo)]:
             undo()
         self._life.undo.clear()
@@ -117,36 +98,13 @@ class WorkerObservability(Observability):
             del observed[self._app]
 
     def _own_metrics(self, registry: CollectorRegistry) -> Metrics | None:
-        settings = self.settings
-        if settings.metrics is None:
-            return None
-        client = settings.logs.client if settings.logs else None
-        metrics = Metrics(
-            settings.metrics,
-            settings.requests,
-            registry,
-            self._dropped,
-            logger=self._log,
-            client=client,
-            service=settings.service,
-            requests_too=False,
-        )
-        metrics.own.spans_unsent = self._tracing.dropped
-        metrics.own.records_unsent = self._otlp.records_dropped
-        self._otlp.collect, self._otlp.resign = metrics.pushed, metrics.push_no_more
-        if self._health is not None and settings.health is not None:
-            self._health.on_result = metrics.own.check_result
-            metrics.further |= probe_handlers(self._health, settings.health, self._loop, lambda: self._life.takes_tasks)
+        metrics, health = self._make_metrics(registry, requests_too=False), self.settings.health
+        if metrics is not None and self._health is not None and health is not None:
+            metrics.further |= probe_handlers(self._health, health, self._loop, lambda: self._life.takes_tasks)
         return metrics
 
     def _install(self) -> None:
-        if self._logs is not None:
-            self._logs.install()
-            self._undo.append(self._logs.remove)
-            if (tap := self._otlp.tap) is not None:
-                self._undo.append(self._logs.tell(tap))
-        if self._metrics is not None:
-            self._undo.append(self._metrics.close)
+        self._take_output()
         if self._health is not None:
             self._undo.append(self._stop_checks)
         figures, tasks = Figures(self._app, self._host), tasks_of(self._app)
