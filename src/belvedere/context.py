@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
@@ -237,7 +238,7 @@ class LogContext:
         """Decorate `function`; every call gets a context of its own, so that concurrent calls never share a token."""
         wrapped: Any
         if inspect.isasyncgenfunction(function):
-            wrapped = _async_generator(self._added, function)
+            wrapped = functools.wraps(function)(async_generator_within(lambda: LogContext(**self._added), function))
         elif inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -266,14 +267,20 @@ class LogContext:
         return result
 
 
-def _async_generator(fields: Mapping[str, Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate an async generator; what is sent or thrown into it is handed on, as `yield from` does for others."""
+def async_generator_within(
+    enter: Callable[[], AbstractContextManager[Any]], function: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Decorate an async generator; what is sent or thrown into it is handed on, as `yield from` does for others.
 
-    @functools.wraps(function)
+    Args:
+        enter: returns what each run is within.
+        function: returns the generator.
+    """
+
     async def async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        inner = function(*args, **kwargs)
-        with LogContext(**fields):
-            step = inner.__anext__()
+        with enter():
+            inner = function(*args, **kwargs)
+            step = anext(inner)
             while True:
                 try:
                     item = await step

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from belvedere import failures
+from belvedere.context import async_generator_within
 from belvedere.conventions import DURATION_BUCKETS, ML_DURATION, ML_PREDICTIONS, SpanAttribute
 from belvedere.integrations.spans import ClientSpans
 from belvedere.parts import Host
@@ -129,25 +130,6 @@ def watched(predictions: Callable[[], Predictions | None], model: str, function:
         now = predictions()
         return _NOTHING if now is None else Prediction(now, model, current=current)
 
-    async def items_async(*args: Any, **kwargs: Any) -> Any:
-        with prediction(current=False):
-            items = function(*args, **kwargs)
-            step = anext(items)
-            while True:
-                try:
-                    item = await step
-                except StopAsyncIteration:
-                    return
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    await items.aclose()
-                    raise
-                except BaseException as thrown:
-                    step = items.athrow(thrown)
-                else:
-                    step = items.asend(sent)
-
     def items_here(*args: Any, **kwargs: Any) -> Any:
         with prediction(current=False):
             return (yield from function(*args, **kwargs))
@@ -161,7 +143,7 @@ def watched(predictions: Callable[[], Predictions | None], model: str, function:
             return function(*args, **kwargs)
 
     kinds: list[tuple[Callable[[Any], bool], Callable[..., Any]]] = [
-        (inspect.isasyncgenfunction, items_async),
+        (inspect.isasyncgenfunction, async_generator_within(lambda: prediction(current=False), function)),
         (inspect.isgeneratorfunction, items_here),
         (inspect.iscoroutinefunction, call_async),
     ]
