@@ -162,3 +162,51 @@ async def test_logs_alone(observe: Observe, receiver: Receiver, monkeypatch: pyt
     (looked,) = [sent for sent in receiver.records if sent.item.body.string_value == "looked"]
     assert (looked.item.trace_id, looked.attributes["trace_id"], answer.id) == (b"", "callers-own", "callers-own")
     assert receiver.spans == []
+
+
+async def test_each_signal_has_its_own_headers(
+    observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What authorises one signal is not sent with another."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.http)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=of-spans")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "authorization=of-lines")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=of-the-rest")
+    app = shop()
+    observe(app, logs={"format": "json", "otlp": True}, metrics={"otlp": True})
+    async with running(app):
+        await ask(app, path="/items/1")
+    assert {headers["authorization"] for headers in receiver.headers} == {"of-spans", "of-lines", "of-the-rest"}
+
+
+@pytest.mark.parametrize("everybodys", ["http/protobuf", ""])
+async def test_each_signal_has_its_own_protocol(
+    everybodys: str, observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spans go over gRPC where their variable says so, the others as theirs say, or that of all signals."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", everybodys)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", receiver.grpc)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", receiver.grpc)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{receiver.http}/v1/metrics")
+    app = shop()
+    observe(app, logs={"format": "json", "otlp": True}, metrics={"otlp": True})
+    async with running(app):
+        await ask(app, path="/items/1")
+    assert receiver.spans
+    assert receiver.records
+    assert receiver.metrics
+
+
+async def test_grpc_without_traces(observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With tracing off, the variables of all signals still say where to and how."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.grpc)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    app = shop()
+    observe(app, tracing=None, logs={"format": "json", "otlp": True}, metrics={"otlp": True})
+    async with running(app):
+        await ask(app, path="/items/1")
+    assert receiver.records
+    assert receiver.metrics
+    assert not receiver.spans

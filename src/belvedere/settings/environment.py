@@ -88,7 +88,7 @@ class KnownVariables(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         variable = self._first
-        resource = _pairs(self._environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
+        resource = pairs(self._environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
         values: dict[str, Any] = {
             "service": variable("OTEL_SERVICE_NAME") or resource.get("service.name"),
             "version": variable("APP_VERSION") or resource.get("service.version"),
@@ -109,7 +109,7 @@ class KnownVariables(PydanticBaseSettingsSource):
             {
                 "endpoint": traces or self._first("OTEL_EXPORTER_OTLP_ENDPOINT"),
                 "protocol": self._protocol(),
-                "headers": _pairs(self._first("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS") or ""),
+                "headers": pairs(self._first("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS") or ""),
                 "sample": self._sample(),
             }
         )
@@ -142,10 +142,10 @@ def _networks(forwarded_allow_ips: str) -> list[str]:
     return networks
 
 
-def _pairs(pairs: str) -> dict[str, str]:
+def pairs(text: str) -> dict[str, str]:
     """Return headers or attributes as OpenTelemetry writes them: `key=value,key=value`, percent-encoded as W3C
     Baggage is."""
-    named = (pair.partition("=") for pair in pairs.split(",") if "=" in pair)
+    named = (pair.partition("=") for pair in text.split(",") if "=" in pair)
     return {unquote(key.strip()): unquote(value.strip()) for key, _, value in named}
 
 

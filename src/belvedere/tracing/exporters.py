@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any, Final, Literal
 
 from belvedere.settings import TracingSettings
+from belvedere.settings.environment import pairs
 from belvedere.tracing.hush import hush_exporters
 from belvedere.tracing.queue import Send
 
@@ -22,6 +23,10 @@ _CLASSES: Final = {
     ("metrics", "http/protobuf"): ("opentelemetry.exporter.otlp.proto.http.metric_exporter", "OTLPMetricExporter"),
     ("metrics", "grpc"): ("opentelemetry.exporter.otlp.proto.grpc.metric_exporter", "OTLPMetricExporter"),
 }
+
+
+_DEFAULT: Final = "http/protobuf"
+_PROTOCOLS: Final = frozenset(protocol for _, protocol in _CLASSES)
 
 
 def require(protocol: str) -> None:
@@ -51,8 +56,7 @@ def endpoint_of(settings: TracingSettings, signal: Signal) -> str | None:
     A variable for one signal is taken as it is; to what is one for all, `/v1/…` is added for HTTP.
     https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp
     """
-    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
-    traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    own, traces = _variable(signal, "ENDPOINT"), _variable("traces", "ENDPOINT")
     base = settings.endpoint
     if base is None:
         return own if signal != "traces" else None
@@ -63,10 +67,34 @@ def endpoint_of(settings: TracingSettings, signal: Signal) -> str | None:
     if signal != "traces" and base == traces:
         # It was meant for traces alone, unless it is the only one there is.
         base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or base
-    if settings.protocol == "grpc":
+    if protocol_of(settings, signal) == "grpc":
         return base
     base = base.rstrip("/").removesuffix("/v1/traces")
     return f"{base}/v1/{signal}"
+
+
+def protocol_of(settings: TracingSettings, signal: Signal) -> str:
+    """Return the transport of a signal, by its own variable or as spans have it, unless that is for them alone."""
+    if signal == "traces":
+        return settings.protocol
+    own = _variable(signal, "PROTOCOL")
+    if own is None and settings.protocol == _variable("traces", "PROTOCOL"):
+        own = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or (_variable(signal, "ENDPOINT") and _DEFAULT)
+    return own if own in _PROTOCOLS else settings.protocol
+
+
+def _headers_of(settings: TracingSettings, signal: Signal) -> dict[str, str]:
+    """Return what goes with each export; none where the exporter is to look into its own variables."""
+    if signal != "traces":
+        of_traces = _variable("traces", "HEADERS")
+        if _variable(signal, "HEADERS") or (of_traces and pairs(of_traces) == settings.headers):
+            return {}
+    # Metadata of gRPC are lower case, and headers of HTTP may be.
+    return {key.lower(): value for key, value in settings.headers.items()}
+
+
+def _variable(signal: Signal, name: str) -> str | None:
+    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}") or None
 
 
 def connect(settings: TracingSettings, signal: Signal) -> Callable[[], tuple[Send, Callable[[], None]]]:
@@ -76,12 +104,11 @@ def connect(settings: TracingSettings, signal: Signal) -> Callable[[], tuple[Sen
     """
     from opentelemetry import context
 
-    module, name = _CLASSES[signal, settings.protocol]
+    module, name = _CLASSES[signal, protocol_of(settings, signal)]
     kind = getattr(import_module(module), name)
     options: dict[str, Any] = {"endpoint": endpoint_of(settings, signal)}
-    if settings.headers:
-        # Metadata of gRPC are lower case, and headers of HTTP may be.
-        options["headers"] = {key.lower(): value for key, value in settings.headers.items()}
+    if headers := _headers_of(settings, signal):
+        options["headers"] = headers
 
     def made() -> tuple[Send, Callable[[], None]]:
         hush_exporters()

@@ -39,8 +39,7 @@ class Otlp:
     def __init__(self, settings: Settings, redactor: Redactor) -> None:
         self._settings = settings
         self._redactor = redactor
-        endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-        self._tracing = settings.tracing or TracingSettings(endpoint=endpoint)
+        self._tracing = settings.tracing or _without_traces()
         self._logs: Queue | None = None
         self._metrics: Queue | None = None
         self._task: asyncio.Task[None] | None = None
@@ -155,7 +154,7 @@ class Otlp:
         return queue
 
     def _records(self) -> Callable[[Sequence[Any]], Any]:
-        self._require()
+        self._require("logs")
         from belvedere.tracing.provider import resource_of
         from belvedere.tracing.records import Records
 
@@ -163,14 +162,20 @@ class Otlp:
         return Records(resource_of(self._settings), keys)
 
     def _points(self) -> Callable[[Sequence[Any]], Any]:
-        self._require()
+        self._require("metrics")
         from belvedere.tracing.points import Points
         from belvedere.tracing.provider import resource_of
 
         points = Points(resource_of(self._settings), time.time_ns())
         return lambda items: [points(items[0][0].decode(), items[0][1])]
 
-    def _require(self) -> None:
+    def _require(self, signal: Any) -> None:
         from belvedere.tracing import exporters
 
-        exporters.require(self._tracing.protocol)
+        exporters.require(exporters.protocol_of(self._tracing, signal))
+
+
+def _without_traces() -> TracingSettings:
+    """Return where the variables for all signals point to, when spans are switched off."""
+    protocol: Any = "grpc" if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc" else "http/protobuf"
+    return TracingSettings(endpoint=os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"), protocol=protocol)
