@@ -40,6 +40,15 @@ async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
+@pytest.fixture
+async def interactions(engine: AsyncEngine) -> AsyncIterator[Interactions]:
+    """Interactions about scholarships, which are numbered."""
+    interactions = Interactions(engine, subject="scholarship_id", subject_type=int)
+    await interactions.create_table()
+    yield interactions
+    assert not interactions._marks._stripped
+
+
 async def rows(interactions: Interactions) -> list[dict[str, Any]]:
     """Return all rows, the oldest first, once everything recorded is there."""
     assert await interactions.flush()

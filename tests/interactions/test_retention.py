@@ -1,0 +1,42 @@
+"""Rows are kept for their time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from belvedere import Interactions
+from belvedere.interactions import retention
+from tests.drive import observed, running
+from tests.interactions.conftest import rows
+from tests.interactions.shop import DEADLINE, shop, until
+
+
+async def test_rows_are_kept_for_their_time(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is older than the retention goes, at some moment of each hour, by one worker."""
+    interactions = Interactions(engine, retention=timedelta(days=30))
+    await interactions.create_table()
+    for name in ("old", "new"):
+        await interactions.log(name)
+    await rows(interactions)
+    table = interactions.table
+    async with engine.begin() as connection:
+        old = datetime.now(UTC) - timedelta(days=31)
+        await connection.execute(update(table).where(table.c.event_type == "old").values(created_at=old))
+    assert await interactions.prune(timedelta(days=32)) == 0
+    monkeypatch.setattr(interactions._retention, "_next", 0.0)
+    app = shop(interactions)
+    with observed(app, interactions) as obs:
+        async with running(app):
+            task = await until(lambda: interactions._retention._task)
+            await asyncio.wait_for(task, DEADLINE)
+            assert [row["event_type"] for row in await rows(interactions)] == ["new"]
+            assert "rows kept for 30 days" in obs.report()["interactions"]["why"]
+    assert interactions._folder is not None
+    assert not retention._Turn(interactions._folder).taken
+    with pytest.raises(ValueError, match="needs a retention"):
+        await Interactions(engine, "others").prune()
