@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu import pools
+from redis import Redis
 
+from tests import servers
 from tests.processes.launch import Process, children, running, wait_for
 from tests.servers import free_port
 
@@ -121,6 +124,30 @@ class Worker:
     def pool(self) -> list[int]:
         """Return the processes that run tasks."""
         return children(self.process.pid)
+
+
+@contextmanager
+def broker() -> Iterator[str]:
+    """Have a Redis that no other test's worker takes tasks from; yield its URL.
+
+    It is a server for this alone or, where `REDIS_URL` is given, a database of that one that nobody else has now.
+    """
+    given = os.environ.get("REDIS_URL")
+    if given is None:
+        with servers.redis() as url:
+            yield url
+        return
+    for number in range(1, 16):
+        url = urlsplit(given)._replace(path=f"/{number}").geturl()
+        with Redis.from_url(url) as client:
+            if not client.set("belvedere-tests", "taken", nx=True, ex=600):
+                continue
+            try:
+                yield url
+            finally:
+                client.flushdb()
+            return
+    raise AssertionError("other tests have all databases of REDIS_URL")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from tests import servers
+from tests.celeryworker import broker
 
 # logfire's, which imports OpenTelemetry's SDK with pydantic: processes that the tests start are to be without either.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
@@ -24,6 +25,13 @@ def postgres_url() -> Iterator[str]:
 def redis_url() -> Iterator[str]:
     """The URL of a real Redis: `REDIS_URL`, else of a server for this run."""
     yield from _url("REDIS_URL", servers.redis)
+
+
+@pytest.fixture
+def broker_url() -> Iterator[str]:
+    """The URL of a real Redis that has no workers but the test's: those of others would take its tasks."""
+    with or_skip(), broker() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

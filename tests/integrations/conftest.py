@@ -15,7 +15,8 @@ from elasticsearch._async.client import _base as async_base
 from elasticsearch._sync.client import _base as sync_base
 
 import belvedere
-from tests.celeryworker import SHOP, working
+from tests.celeryworker import SHOP, broker, working
+from tests.conftest import or_skip
 from tests.drive import observed, written
 from tests.integrations.cluster import Cluster, answering
 from tests.integrations.relay import Relay
@@ -34,15 +35,17 @@ def _own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def celery_worker(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A worker that answers, on the real Redis, without Belvedere."""
+def celery_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real Redis on which a worker answers, without Belvedere."""
     folder = tmp_path_factory.mktemp("celery")
-    environment = {"BROKER": redis_url}
-    with working(
-        folder, "--pool=solo", "--loglevel=info", "--without-mingle", environment=environment, source=SHOP, served=False
-    ) as worker:
+    options = ["--pool=solo", "--loglevel=info", "--without-mingle"]
+    with (
+        or_skip(),
+        broker() as url,
+        working(folder, *options, environment={"BROKER": url}, source=SHOP, served=False) as worker,
+    ):
         wait_for(lambda: " ready." in worker.process.stderr, worker.process)
-        yield
+        yield url
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def _of_engine(engine: Any, watched: Any, use: Any, close: Any, relay: Relay, *,
 
 
 async def redis_async(request: pytest.FixtureRequest, relays: Relays) -> Subject:
-    relay, url = await _redis(request, relays)
+    relay, url = await _redis(request.getfixturevalue("redis_url"), relays)
     client = redis.asyncio.Redis.from_url(url)
 
     async def use() -> None:
@@ -150,7 +150,7 @@ async def redis_async(request: pytest.FixtureRequest, relays: Relays) -> Subject
 
 
 async def redis_sync(request: pytest.FixtureRequest, relays: Relays) -> Subject:
-    relay, url = await _redis(request, relays)
+    relay, url = await _redis(request.getfixturevalue("redis_url"), relays)
     client = redis.Redis.from_url(url, socket_timeout=2.0)
 
     async def use() -> None:
@@ -311,8 +311,7 @@ async def ml(request: pytest.FixtureRequest, relays: Relays) -> Subject:
 
 
 async def celery_redis(request: pytest.FixtureRequest, relays: Relays) -> Subject:
-    request.getfixturevalue("celery_worker")
-    relay, url = await _redis(request, relays)
+    relay, url = await _redis(request.getfixturevalue("celery_worker"), relays)
     app = celery.Celery("conformance", broker=url, set_as_current=False)
     app.conf.task_publish_retry = False
     app.conf.broker_transport_options = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
@@ -380,15 +379,14 @@ async def sentry(request: pytest.FixtureRequest, relays: Relays) -> Subject:
     )
 
 
-async def _redis(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, str]:
+async def _redis(url: str, relays: Relays) -> tuple[Relay, str]:
     """Have a user with a password, and a relay."""
-    url = request.getfixturevalue("redis_url")
     parts = urlsplit(url)
     admin: Any
     async with redis.asyncio.Redis.from_url(url) as admin:
         await admin.execute_command("ACL", "SETUSER", "watched", "on", f">{SECRET}", "~*", "&*", "+@all")
     relay = await relays(parts.hostname or "127.0.0.1", parts.port or 6379)
-    return relay, f"redis://watched:{SECRET}@127.0.0.1:{relay.port}/0"
+    return relay, f"redis://watched:{SECRET}@127.0.0.1:{relay.port}{parts.path}"
 
 
 async def _elasticsearch(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, str]:

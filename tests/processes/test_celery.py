@@ -21,7 +21,7 @@ from tests.servers import free_port
 from tests.tracing.conftest import keeping
 from tests.tracing.receiver import receiving
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("celery")]
+pytestmark = pytest.mark.timeout(120)
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -37,13 +37,13 @@ def _own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(params=["redis", "rabbitmq"])
 def broker(request: pytest.FixtureRequest) -> str:
-    url: str = request.getfixturevalue("redis_url" if request.param == "redis" else "amqp_url")
+    url: str = request.getfixturevalue("broker_url" if request.param == "redis" else "amqp_url")
     return url
 
 
 @pytest.fixture
-def backend(redis_url: str) -> str:
-    return redis_url
+def backend(broker_url: str) -> str:
+    return broker_url
 
 
 class Web:
@@ -227,12 +227,12 @@ async def test_a_worker_beside_a_web_application(web: Web, worker: Worker, tmp_p
     assert left_by(process.pid) == []
 
 
-def test_processes_that_are_replaced(tmp_path: Path, redis_url: str) -> None:
+def test_processes_that_are_replaced(tmp_path: Path, broker_url: str) -> None:
     """A worker whose process is replaced after some tasks, or killed, counts on, and leaves nothing when it ends."""
-    environment = {"BROKER": redis_url, "BACKEND": redis_url, "QUEUE": "replaced"}
+    environment = {"BROKER": broker_url, "BACKEND": broker_url, "QUEUE": "replaced"}
     options = ["--concurrency=1", "--max-tasks-per-child=2", "--without-mingle"]
     with (
-        sending(redis_url, redis_url) as app,
+        sending(broker_url, broker_url) as app,
         working(tmp_path, *options, environment=environment) as worker,
     ):
 
@@ -284,14 +284,14 @@ assert belvedere.observe(app) is observed
 """
 
 
-async def test_one_trace(tmp_path: Path, redis_url: str) -> None:
+async def test_one_trace(tmp_path: Path, broker_url: str) -> None:
     """A request, the tasks that it sends and those that they start are one trace, whole when the worker has ended,
     whatever its processes had not sent by then; checks of its parts make it ready; it drains."""
     kept = keeping()
-    with receiving() as collector, sending(redis_url, redis_url) as celery:
+    with receiving() as collector, sending(broker_url, broker_url) as celery:
         environment = {
-            "BROKER": redis_url,
-            "BACKEND": redis_url,
+            "BROKER": broker_url,
+            "BACKEND": broker_url,
             "QUEUE": "traced",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.http,
             "OTEL_BSP_SCHEDULE_DELAY": "60000",

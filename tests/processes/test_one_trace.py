@@ -217,13 +217,13 @@ def destination(request: pytest.FixtureRequest) -> Iterator[Destination]:
     yield Destination(os.environ[endpoint], protocol, partial(arrived, os.environ[query]))
 
 
-def test_a_request_is_one_trace(destination: Destination, tmp_path: Path, postgres_url: str, redis_url: str) -> None:
+def test_a_request_is_one_trace(destination: Destination, tmp_path: Path, postgres_url: str, broker_url: str) -> None:
     """Database, Redis, another service and its database, a task and the one that it starts: each span is below the one
     that asked for it, and all lines of the three processes have the one request id."""
     environment = {
         "DATABASE_URL": postgres_url,
-        "REDIS_URL": redis_url,
-        "BROKER": redis_url,
+        "REDIS_URL": broker_url,
+        "BROKER": broker_url,
         "QUEUE": tmp_path.name,
         "OTEL_EXPORTER_OTLP_ENDPOINT": destination.endpoint,
         "OTEL_EXPORTER_OTLP_PROTOCOL": destination.protocol,

@@ -178,14 +178,14 @@ def test_traces_and_profiles(tmp_path: Path, sentry: Sentry) -> None:
     assert SECRET.encode() not in sentry.raw
 
 
-def test_tasks_of_celery(tmp_path: Path, sentry: Sentry, redis_url: str) -> None:
+def test_tasks_of_celery(tmp_path: Path, sentry: Sentry, broker_url: str) -> None:
     """What fails in a process of a worker is one event with the ids of its lines; what is tried again is none."""
     own = "\nfrom belvedere import integrations\nbelvedere.observe(app, integrations.sentry())\n"
-    variables = {"BROKER": redis_url, "BACKEND": redis_url, "QUEUE": "reported", **environment(sentry)}
+    variables = {"BROKER": broker_url, "BACKEND": broker_url, "QUEUE": "reported", **environment(sentry)}
     options = ["--concurrency=2", "--without-mingle"]
     headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
     with (
-        sending(redis_url, redis_url) as app,
+        sending(broker_url, broker_url) as app,
         working(tmp_path, *options, environment=variables, source=SOURCE + own) as worker,
     ):
         assert app.send_task("shop.flaky", (2,), queue="reported").get(timeout=30)[0] == 2
