@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-DEADLINE = 30.0
+from tests.ports import free_port
+
+DEADLINE = 60.0
 """Seconds that a server may take to start, and to stop."""
 
 
@@ -175,14 +177,6 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

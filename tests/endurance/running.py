@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.endurance.database import wait_until
+from tests.ports import free_port
 from tests.processes.launch import Process, Server, command, running, wait_for
-from tests.servers import free_port
 from tests.soak.accounts import samples
 
 _STARTS_WITHIN = 120.0

@@ -17,7 +17,7 @@ from tests.drive import ask, running
 from tests.metrics.conftest import Observe
 from tests.metrics.ports import DEADLINE, Log, get, opened, refuses, talk, until
 from tests.metrics.scraping import OPENMETRICS, TEXT
-from tests.servers import free_port
+from tests.ports import free_port
 
 
 async def got(*args: Any, **headers: Any) -> Any:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import servers
+from tests.ports import free_port
 from tests.processes.launch import DEADLINE, Process, running, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -104,7 +105,7 @@ def roll(*, seconds: float, drain: float, interval: str = "1s") -> Outcome:
         AbsentError: HAProxy is not installed.
     """
     outcome = Outcome(drain)
-    names = {"one": servers.free_port(), "two": servers.free_port(), "port": servers.free_port()}
+    names = {"one": free_port(), "two": free_port(), "port": free_port()}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         instances = {name: stack.enter_context(ExitStack()) for name in ("one", "two")}
         processes = {name: own.enter_context(_instance(folder, names[name], drain)) for name, own in instances.items()}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.processes.launch import Process, Server, command, running, wait_for
 from tests.processes.setups import OPTIONS, SUPERVISORS, Line, Written, log_config
-from tests.servers import free_port
 
 SHOP = """
 import contextlib

@@ -19,8 +19,8 @@ from google.protobuf import json_format  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from tests.celeryworker import working
+from tests.ports import free_port
 from tests.processes.launch import Process, command, running, wait_for
-from tests.servers import free_port
 from tests.tracing.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.timeout(180)

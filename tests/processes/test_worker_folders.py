@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.processes.launch import launch, running, wait_for
 from tests.processes.several import PLACE, SHOP, Connection, connected, left, started
-from tests.servers import free_port
 
 READ_ONLY = "for f in /tmp /var/tmp $PWD; do mount --bind $f $f; mount -o remount,bind,ro $f; done"
 """Leaves no other place, as /tmp is the next."""

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scholarships.config import Config
+from tests.ports import free_port
 from tests.processes import launch
-from tests.servers import free_port
 from tests.test_readme import commands
 
 ROOT = Path(__file__).parents[3]

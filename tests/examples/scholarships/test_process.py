@@ -19,8 +19,8 @@ from sqlalchemy import make_url
 
 from tests.examples.scholarships.databases import prepare
 from tests.examples.scholarships.test_list import NORTHERN_LIGHTS
+from tests.ports import free_port
 from tests.processes import launch
-from tests.servers import free_port
 from tests.tracing.receiver import receiving
 
 pytestmark = pytest.mark.timeout(180)  # each starts a whole interpreter, on machines that do more than that

@@ -17,15 +17,15 @@ from typing import Any
 
 from scholarships.config import Config
 from tests.examples.scholarships.identities import AUDIENCE, ISSUER, PUBLIC, SECRET, bearer
+from tests.ports import free_port
 from tests.processes import launch
-from tests.servers import free_port
 
 ROOT = Path(__file__).parents[3]
 PASSWORD = "Wq7-tulip-Harbour-29"
 E_MAIL = "ada.lovelace@example.org"
 ORIGIN = "https://www.example.org"
 FREE = '{"search": "999999999/minute", "auth": "999999999/minute", "write": "999999999/minute"}'
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass

@@ -23,7 +23,7 @@ from belvedere import Interactions
 from belvedere.interactions.store import Store
 from belvedere.interactions.verdicts import Unavailable
 from tests.interactions.store.events import payload
-from tests.servers import free_port
+from tests.ports import free_port
 
 
 async def unavailable(store: Store, *payloads: bytes) -> str:
