@@ -23,7 +23,7 @@ Scope = dict[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 """Seconds after which something awaited is taken as never coming."""
 
 

@@ -76,7 +76,7 @@ def threads_ended() -> None:
     """Wait until no thread of a check is left; what they answer comes to the loop later."""
     for thread in threading.enumerate():
         if thread.name.startswith("belvedere-check"):
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
 

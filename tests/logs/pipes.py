@@ -55,7 +55,7 @@ async def turn() -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until something is so."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.001)

@@ -117,7 +117,7 @@ def test_blocking_loses_nothing(pipe: Pipe) -> None:
     while len(received) < len(filling) + 2_000_000:
         select.select([pipe.reader], [], [], 10)
         received += pipe.read()
-    logging_thread.join(10)
+    logging_thread.join(60)
     assert received == filling + (b"x" * 9_999 + b"\n") * 200
     assert writer.dropped == 0
     writer.close()

@@ -12,7 +12,7 @@ from typing import Any
 from belvedere.metrics.port import Claim, Port
 from belvedere.metrics.scrapes import reply
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 def get(port: int, path: str = "/metrics", method: str = "GET", *, host: str = "127.0.0.1", **headers: Any) -> Any:

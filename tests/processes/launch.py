@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.servers import free_port
+from tests.ports import free_port
 
 Server = Literal["uvicorn", "gunicorn", "granian", "hypercorn"]
-DEADLINE = 30.0
+DEADLINE = 60.0
 """Seconds that a process may take to do what a test waits for."""
 
 
@@ -102,8 +102,11 @@ def command(server: Server, port: int, *options: str, workers: int = 1, app: str
     address = f"127.0.0.1:{port}"
     split = ["--host", "127.0.0.1", "--port", str(port)]
     several = [] if workers == 1 else ["--workers", str(workers)]
+    # Else its supervisor kills workers that take 5 s to start, which they do on a machine that is busy; for one that
+    # dies as it is asked how it is, it waits so long.
+    patient = [*several, "--timeout-worker-healthcheck", "20"] if several else []
     arguments = {
-        "uvicorn": ["uvicorn", *split, *several, *options, app],
+        "uvicorn": ["uvicorn", *split, *patient, *options, app],
         "gunicorn": ["gunicorn", "-k", "uvicorn_worker.UvicornWorker", "-b", address, *several, *options, app],
         "granian": ["granian", "--interface", "asgi", *split, *several, *options, app],
         "hypercorn": ["hypercorn", "-b", address, *several, *options, app],

@@ -24,13 +24,12 @@ REQUESTS = 200
 Line = dict[str, Any]
 
 OPTIONS: Mapping[Server, tuple[str, ...]] = {
-    "uvicorn": ("--timeout-worker-healthcheck", "60"),
+    "uvicorn": (),
     "gunicorn": ("--access-logfile", "-"),
     "granian": ("--access-log",),
     "hypercorn": ("--access-logfile", "-"),
 }
-"""What switches a server's own access lines on: there must be ours alone. uvicorn's are on; its supervisor
-kills workers that take 5 s to start, which they do on a machine that is busy."""
+"""What switches a server's own access lines on: there must be ours alone. uvicorn's are on."""
 
 SUPERVISORS: Mapping[Server, re.Pattern[str]] = {
     "uvicorn": re.compile(

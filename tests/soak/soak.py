@@ -21,6 +21,8 @@ from tests.soak.traffic import load
 
 WORKERS = 3
 ROOT = Path(__file__).parents[2]
+_BETWEEN_KILLS = 5.0
+"""Seconds, at least."""
 _MOST_GROWTH = 0.10
 """Share by which a worker's memory may grow between the first third and the end: noise of an allocator, and no more."""
 
@@ -138,6 +140,7 @@ async def _disturb(service: Process, ledger: Ledger, watch: _Watch) -> None:
     """Scrape twice a second, and kill a worker every few seconds, though never the one whose memory is watched."""
     chosen = random.Random(7)
     count = 0
+    due = time.monotonic() + _BETWEEN_KILLS
     while True:
         await asyncio.sleep(0.5)
         count += 1
@@ -151,7 +154,8 @@ async def _disturb(service: Process, ledger: Ledger, watch: _Watch) -> None:
         if count % 20 == 0:
             watch.say(ledger)
         others = [pid for pid in service.workers() if pid != watch.spared]
-        if count % 10 == 0 and len(others) == WORKERS - 1:
+        if time.monotonic() > due and len(others) == WORKERS - 1:
+            due = time.monotonic() + _BETWEEN_KILLS
             victim = chosen.choice(others)
             ledger.kills[victim] = time.monotonic()
             os.kill(victim, signal.SIGKILL)
