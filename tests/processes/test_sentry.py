@@ -20,6 +20,7 @@ from tests.celeryworker import SHOP as SOURCE
 from tests.celeryworker import sending, working
 from tests.integrations.envelopes import KEY, Sentry, receiving
 from tests.processes.launch import Process, launch, wait_for
+from tests.processes.several import connected
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -137,19 +138,19 @@ def test_workers_of_a_preloaded_application(tmp_path: Path, sentry: Sentry) -> N
     before = "import sentry_sdk\nsentry_sdk.capture_message('before the fork')\n"
     options = environment(sentry)
     with launch("gunicorn", tmp_path, SHOP + before, "--preload", workers=2, environment=options) as process:
-        pids: Counter[str] = Counter()
-        asked = 0
-        while len(pids) < 2 or asked < 20:
-            answer = process.get("/pid", {"X-Request-ID": f"r{asked}", "Connection": "close"}, method="POST")
-            pids[answer.headers["x-pid"]] += 1
-            asked += 1
-            assert asked < 500
-        sentry.wait(lambda sentry: len(sentry.events) >= asked + 1)
+        # By a connection to each: were one worker to answer many more, the SDK would drop what it has no room for.
+        with connected(process, 2) as connections:
+            for number in range(20):
+                connection = connections[number % 2]
+                answer = connection.ask("/pid", "POST", **{"X-Request-ID": f"r{number}"})
+                assert answer.headers["x-pid"] == str(connection.pid)
+        sentry.wait(lambda sentry: len(sentry.events) >= 21)
         assert process.stop() == 0
-    assert Counter(map(kind, sentry.events)) == {"before the fork": 1, "PermissionError": asked}
+    assert Counter(map(kind, sentry.events)) == {"before the fork": 1, "PermissionError": 20}
     own = [event for event in sentry.events if kind(event) == "PermissionError"]
-    assert {event["tags"]["request_id"] for event in own} == {f"r{number}" for number in range(asked)}
-    assert Counter(event["tags"]["pid"] for event in own) == pids
+    assert {(event["tags"]["request_id"], event["tags"]["pid"]) for event in own} == {
+        (f"r{number}", str(connections[number % 2].pid)) for number in range(20)
+    }
 
 
 def test_traces_and_profiles(tmp_path: Path, sentry: Sentry) -> None:
@@ -219,11 +220,11 @@ def test_a_dead_sentry_keeps_nobody(says: str, tmp_path: Path) -> None:
                 began = time.monotonic()
                 assert ask(process, "/sync/7", f"r{number}") == 500
                 slowest = max(slowest, time.monotonic() - began)
-            assert slowest < 2.0
+            assert slowest < 10.0  # where it waits for Sentry, it is 30
             wait_for(lambda: dropped(process) > 0, process)
             began = time.monotonic()
             assert process.stop() == -15
-            assert time.monotonic() - began < 6.0
+            assert time.monotonic() - began < 15.0
         assert KEY not in process.stdout + process.stderr
         lines = [json.loads(line) for line in process.stdout.splitlines()]
         told = [line for line in lines if line["event"] == "export_failed"]

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.processes.launch import Process, command, launch, running, wait_for
 from tests.processes.several import connected
-from tests.servers import free_port
 from tests.tracing.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.timeout(180)
@@ -102,7 +102,7 @@ def test_dead_collectors_keep_nobody(tmp_path: Path) -> None:
         for process in services:
             process.ended()
         stopped = time.monotonic() - stopping
-    assert stopped < 10
+    assert stopped < 25  # four at once
     for process in services:
         told = [json.loads(line) for line in process.stdout.splitlines() if '"export_failed"' in line]
         assert [(line["signal"], line["dropped"] > 0) for line in told] == [("traces", True)]

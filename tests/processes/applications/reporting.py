@@ -48,6 +48,11 @@ async def item(item_id: int) -> int:
     return item_id
 
 
+@app.get("/pid")
+async def own_pid() -> int:
+    return os.getpid()
+
+
 @app.post("/pid")
 async def pid(response: Response) -> Response:
     sentry_sdk.set_tag("pid", str(os.getpid()))
