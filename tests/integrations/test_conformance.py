@@ -18,6 +18,8 @@ from tests.integrations.subjects import SECRET, SUBJECTS, Subject, without_libra
 from tests.tracing.conftest import Kept
 
 TIMEOUT = 0.5
+PROMPT = 10.0
+"""Seconds of a check that its time-out has ended, on a busy machine too: a server that hangs does so for ever."""
 SLOW = 0.03
 """Seconds for each answer of a slow server: a check asks several times, connections included."""
 
@@ -36,7 +38,7 @@ async def ready(app: FastAPI) -> tuple[int | None, dict[str, Any]]:
     return answer.status, check
 
 
-async def until(condition: Callable[[], Awaitable[bool]], deadline: float = 15.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], deadline: float = 60.0) -> None:
     end = time.monotonic() + deadline
     while not await condition():
         assert time.monotonic() < end
@@ -174,7 +176,7 @@ async def test_outage(subject: Subject, observe: Observe, lines: Lines, kept: Ke
         if subject.checked:
             began = time.monotonic()
             status, check = await ready(app)
-            assert time.monotonic() - began < TIMEOUT + 2
+            assert time.monotonic() - began < PROMPT
             assert (status, check["status"]) == (503, "unhealthy")
             told.append(check)
         assert not await works()

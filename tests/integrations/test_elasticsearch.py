@@ -27,6 +27,8 @@ from tests.integrations.conftest import Lines, Observe
 from tests.tracing.conftest import Kept
 
 TIMEOUT = 0.5
+PROMPT = 5.0
+"""Seconds of a check that its time-out has ended, on a busy machine too: by itself the client would take 60."""
 
 
 @pytest.fixture
@@ -114,9 +116,9 @@ async def test_a_server_that_hangs(cluster: Cluster, observe: Observe, relay: An
         observe(app, integrations.elasticsearch(client, timeout=TIMEOUT))
         began = time.monotonic()
         assert await told(app) == FAILED
-        assert time.monotonic() - began < TIMEOUT + 1
+        assert time.monotonic() - began < PROMPT
         while any(thread.name == "belvedere-check-elasticsearch" for thread in threading.enumerate()):
-            assert time.monotonic() - began < TIMEOUT + 2
+            assert time.monotonic() - began < 2 * PROMPT
             await asyncio.sleep(0.02)
 
 

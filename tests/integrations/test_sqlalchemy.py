@@ -124,7 +124,7 @@ async def test_exhausted_pool(postgres: AsyncEngine, observe: Observe) -> None:
             began = time.monotonic()
             answer = await ask(app, path="/readyz")
             assert answer.status == 503
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 10  # by itself the pool would wait for 30
 
     async def passes() -> bool:
         return (await ask(app, path="/readyz")).status == 200

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import AbsentError, free_port
+from tests.ports import free_port
+from tests.servers import AbsentError
 
 PASSWORD = "s3cr3t-of-redis"
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 class Redis:

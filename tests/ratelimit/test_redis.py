@@ -22,6 +22,8 @@ from tests.drive import ask, observed, running, samples, written
 from tests.ratelimit.store import PASSWORD, Redis, redis
 
 STRATEGIES = ("fixed", "moving", "sliding")
+PATIENT = 10.0
+"""Seconds that a limiter waits for a Redis that is well: the tests of others may have the machine meanwhile."""
 GONE, BACK = "rate_limit_store_unavailable", "rate_limit_store_recovered"
 
 
@@ -39,9 +41,11 @@ def limited(limiter: RateLimiter, text: str = "5/minute", **options: Any) -> Fas
 
 
 @asynccontextmanager
-async def serving(store: Redis, text: str = "5/minute", **options: Any) -> AsyncIterator[tuple[FastAPI, RateLimiter]]:
+async def serving(
+    store: Redis, text: str = "5/minute", timeout: float = PATIENT, **options: Any
+) -> AsyncIterator[tuple[FastAPI, RateLimiter]]:
     """Run an observed application with a limit in that Redis, its lifespan included."""
-    limiter = RateLimiter(store.url, **options)
+    limiter = RateLimiter(store.url, timeout=timeout, **options)
     app = limited(limiter, text)
     with observed(app, limiter, metrics={}):
         async with running(app):
@@ -120,7 +124,7 @@ def store_info(store: Redis, name: str) -> str:
 
 async def test_no_secret_is_in_redis(store: Redis) -> None:
     """API keys, users and what callables return are hashed; services do not meet."""
-    limiter = RateLimiter(store.url, key="header:X-API-Key")
+    limiter = RateLimiter(store.url, key="header:X-API-Key", timeout=PATIENT)
     app = limited(limiter)
 
     @app.get("/user", dependencies=[limiter.limit("5/minute", key=lambda request: request.headers["x-user"])])
@@ -150,7 +154,7 @@ async def test_away_and_back(store: Redis, way: str, capsys: pytest.CaptureFixtu
         "frozen": store.thaw,
         "paused": lambda: store.command("CLIENT", "UNPAUSE"),
     }
-    async with serving(store, "5/minute") as (app, limiter):
+    async with serving(store, "5/minute", timeout=0.5) as (app, limiter):
         assert limiter.shared is not None
         assert await statuses(app, 6) == [200] * 5 + [429]
         away[way]()
@@ -163,9 +167,9 @@ async def test_away_and_back(store: Redis, way: str, capsys: pytest.CaptureFixtu
         assert await statuses(app, 25) == [429] * 25  # refused by Redis before, and so here
         assert await statuses(app, 25, client=("192.0.2.1", 1)) == [429] * 25
         rest = time.perf_counter() - started
-        # 50 ms for those who met it first, and nothing for others: had each of the 50 waited, it would be 2.5 s.
-        assert first < 1
-        assert rest < 1
+        # Half a second for those who met it first, and nothing for others: had each of the 50 waited, it would be 25 s.
+        assert first < 3
+        assert rest < 5
         assert "away" in belvedere.observe(app).report()["rate limits"]["why"]
         counted = await samples(app, "belvedere_rate_limit")
         assert counted == {
@@ -241,12 +245,12 @@ async def test_a_wrong_password_is_in_no_log(store: Redis, caplog: pytest.LogCap
 
 async def test_a_held_up_loop_is_not_a_slow_redis(store: Redis, capsys: pytest.CaptureFixture[str]) -> None:
     """An endpoint that blocks the event loop for longer than the time-out does not make Redis look slow."""
-    async with serving(store, "100/minute") as (app, limiter):
+    async with serving(store, "100/minute", timeout=0.5) as (app, limiter):
         app.get("/blocking")(lambda: None)
-        for _ in range(5):
+        for _ in range(3):
             question = asyncio.create_task(ask(app))
             await asyncio.sleep(0.0005)
-            time.sleep(0.08)  # noqa: ASYNC251 - what an application should not do
+            time.sleep(0.6)  # noqa: ASYNC251 - what an application should not do
             assert (await question).status == 200
         assert limiter.shared is not None
         assert not limiter.shared.availability.away
@@ -271,7 +275,7 @@ async def test_a_client_that_leaves_breaks_nothing(store: Redis, capsys: pytest.
 
 def test_each_event_loop_has_connections_of_its_own(store: Redis) -> None:
     """One limiter serves one event loop after the other, without a lifespan, and counts on."""
-    limiter = RateLimiter(store.url)
+    limiter = RateLimiter(store.url, timeout=PATIENT)
     app = limited(limiter, "3/minute")
 
     async def once() -> list[int | None]:

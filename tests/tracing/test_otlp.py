@@ -135,9 +135,9 @@ async def test_a_dead_collector_of_logs_and_metrics(observe: Observe, lines: Lin
             for _ in range(20):
                 began = time.perf_counter()
                 await ask(app, path="/items/1")
-                assert time.perf_counter() - began < 1.0
+                assert time.perf_counter() - began < 3.0
             stopping = time.perf_counter()
-        assert time.perf_counter() - stopping < GOODBYE + 2.5
+        assert time.perf_counter() - stopping < GOODBYE + 5
     assert {line["signal"] for line in lines("export_failed")} == {"traces", "logs", "metrics"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,12 +13,13 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import URL
 
+from belvedere import RateLimiter
 from scholarships.config import Config
 from scholarships.schemas import Role
 from tests.examples.scholarships.identities import KEYS, bearer
 from tests.examples.scholarships.serving import calling, served
 from tests.examples.scholarships.test_writing import DRAFT
-from tests.servers import free_port
+from tests.ports import free_port
 
 PARTNER = bearer("partner")
 CALLS: dict[str, tuple[tuple[str, str, dict[str, Any]], ...]] = {
@@ -78,8 +80,10 @@ async def test_whose(written_url: URL) -> None:
             assert (await client.request(method, path, headers=headers, **options)).status_code == status
 
 
-async def test_redis(written_url: URL, redis_url: str) -> None:
+async def test_redis(written_url: URL, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `RATE_LIMIT_REDIS_URL` processes share their limits, and are ready while Redis answers."""
+    # More time than by default: of the machine of a test, other tests have most.
+    monkeypatch.setattr("scholarships.telemetry.RateLimiter", partial(RateLimiter, timeout=10.0))
     user = bearer(uuid4().hex, Role.STUDENT)  # others may use the same Redis
     limits: dict[str, Any] = {"rate_limit_redis_url": redis_url, "rate_limits": {"search": "2/day"}}
     async with limited(written_url, **limits) as one, limited(written_url, **limits) as other:

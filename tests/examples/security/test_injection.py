@@ -19,7 +19,7 @@ SQL = [
     "\\'; DELETE FROM users; --",
     "1) OR (1=1",
     "x' || (SELECT password_hash FROM users LIMIT 1) || 'x",
-    "'; SELECT pg_sleep(10); --",
+    "'; SELECT pg_sleep(100); --",
     "climate' AND randomblob(1000000000) --",
     'NEAR("a" "b", 5) OR title:*',
     "a & b | !c <-> d:*",
@@ -50,7 +50,7 @@ def test_sql_is_text(either: Target, text: str) -> None:
     assert either.ask("DELETE", f"/scholarships/1{path}", user="admin").status in {404, 405, 422}
     assert either.sign_in(text, text).status == 401
     assert either.sign_in("admin' --", "x").status == 401
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 60
     assert rows(either.ask("GET", "/scholarships?limit=100&max_amount=2147483647&sort=title")) == before
 
 

@@ -149,5 +149,5 @@ def test_a_function_that_hangs_keeps_no_worker_from_leaving(service: Service) ->
     """Its gauge is late; the worker, whose event loop would wait, leaves at once."""
     one, two = service.worker(), service.worker()
     one(_order, 3)
-    assert one(_hang_and_leave) < 5.0
+    assert one(_hang_and_leave) < 15.0
     assert list(two.samples("http_requests_total").values()) == [3]
