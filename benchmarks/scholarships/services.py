@@ -20,6 +20,7 @@ from benchmarks.scholarships.rows import Row
 from benchmarks.server import free_port
 
 _SCRIPT = Path(__file__).with_name("traffic.lua")
+_STOPS_WITHIN = 30.0
 _QUIET = 0.03
 """Seconds of CPU time that workers without requests may take in a second."""
 
@@ -54,6 +55,7 @@ class Service(CountedProcess):
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by stop()
         path = os.pathsep.join([str(ROOT / "examples"), python_path()])
         options = ["--port", str(self.port), "--workers", str(workers), "--no-access-log", "--log-level", "warning"]
+        options += ["--timeout-worker-healthcheck", "60"]  # else a busy machine's workers are killed as they start
         process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", "benchmarks.scholarships.served:app", *options],
             cwd=ROOT,
@@ -117,8 +119,8 @@ class Service(CountedProcess):
         """Terminate it; kill all of it if it does not end."""
         self.process.terminate()
         try:
-            self.process.wait(5)
+            self.process.wait(_STOPS_WITHIN)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.ended(5)
+        self.ended(_STOPS_WITHIN)
         self._errors.close()

@@ -13,7 +13,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(180)
 def test_a_short_run_prints_table_and_bounds(postgres_url: str) -> None:
     """One worker, one second a row: no request fails, each row logs as it should, and each bound gets its verdict."""
     if shutil.which("wrk") is None and not os.environ.get("REQUIRE_SERVERS"):

@@ -89,7 +89,6 @@ def kept() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
-@pytest.mark.timeout(240)
 async def test_ten_thousand_random_requests(observe: Observe, monkeypatch: pytest.MonkeyPatch) -> None:
     """10,000 random paths, methods, hosts, ids and clients: a handful of series, and memory that does not grow."""
     monkeypatch.setattr(sys, "stdout", Sink())

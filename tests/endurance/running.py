@@ -84,5 +84,5 @@ def settled(process: Process) -> dict[str, float]:
         # What is delivered is no longer pending a moment before it is counted as written.
         return found["pending"] == 0 and found["written_total"] >= found["recorded_total"]
 
-    wait_until(done, 30.0)
+    wait_until(done)
     return found

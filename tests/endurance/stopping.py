@@ -15,7 +15,7 @@ from tests.endurance.ledger import Ledger
 from tests.endurance.running import service, settled
 from tests.endurance.traffic import AFTERWARDS, Traffic
 
-STOP_WITHIN = 10.0
+STOP_WITHIN = 20.0
 """Seconds that a stop may take with the database away: less than the 30 that orchestrators give by default."""
 
 

@@ -75,7 +75,7 @@ class Shop:
         """Take the next message out of the queue; return its headers."""
         with self.app.connection_for_read() as connection:
             queue = connection.SimpleQueue(self.app.conf.task_default_queue)
-            message = queue.get(timeout=5)
+            message = queue.get(timeout=60)
             message.ack()
             queue.close()
             headers: dict[str, Any] = message.headers

@@ -31,7 +31,6 @@ def run(code: str, **variables: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.timeout(180)
 def test_in_a_process_of_its_own(request: pytest.FixtureRequest) -> None:
     """What `sentry_alone.py` says of a client, and the conformance suite, hold."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SENTRY_", "PYTEST_"))}

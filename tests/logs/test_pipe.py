@@ -150,7 +150,7 @@ def test_blocking_takes_turns_as_well(pipe: Reader) -> None:
         pipe.stream.close()
         os.set_blocking(pipe.reader, True)
         numbers = [json.loads(text)["number"] for text in b"".join(written(pipe.reader)).splitlines()]
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
     assert numbers == list(range(60))
 
 
@@ -281,5 +281,5 @@ def talk(commands: list[list[str]], reader: int, descriptor: int) -> bytes:
             time.sleep(0.2)
         read += part
     os.close(reader)
-    assert [process.wait(timeout=30) for process in processes] == [0] * len(commands)
+    assert [process.wait(timeout=60) for process in processes] == [0] * len(commands)
     return bytes(read)

@@ -225,7 +225,7 @@ def test_two_processes_on_one_pipe_do_not_mix() -> None:
     os.close(descriptor)
     lines = [json.loads(text) for text in b"".join(written(reader)).splitlines()]
     os.close(reader)
-    assert [worker.wait(timeout=30) for worker in workers] == [0, 0]
+    assert [worker.wait(timeout=60) for worker in workers] == [0, 0]
     for name in ("a", "b"):
         assert [item["number"] for item in lines if item["service"] == name] == list(range(300))
 

@@ -66,7 +66,7 @@ def serve(folder: Path, *command: str) -> tuple[list[Line], str]:
             whatever_happens.callback(server.kill)
             # Connections wait in the queue of the socket until the server takes them.
             for path in ("/orders/7?token=secret", "/failing"):
-                connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=30)
+                connection = http.client.HTTPConnection("127.0.0.1", listening.getsockname()[1], timeout=60)
                 connection.request("GET", path, headers={"X-Request-ID": f"id{path[:4].replace('/', '-')}"})
                 connection.getresponse().read()
                 connection.close()
@@ -74,7 +74,7 @@ def serve(folder: Path, *command: str) -> tuple[list[Line], str]:
             with connect(address, proxy=None) as live, contextlib.suppress(ConnectionClosed):
                 live.recv()
             server.send_signal(signal.SIGTERM)
-            out, err = server.communicate(timeout=30)
+            out, err = server.communicate(timeout=60)
     return parsed(out), err.decode()
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from tests.ports import free_port
 
 Server = Literal["uvicorn", "gunicorn", "granian", "hypercorn"]
-DEADLINE = 60.0
+DEADLINE = 120.0
 """Seconds that a process may take to do what a test waits for."""
 
 

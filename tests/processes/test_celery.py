@@ -21,8 +21,6 @@ from tests.processes.launch import wait_for
 from tests.tracing.conftest import keeping
 from tests.tracing.receiver import receiving
 
-pytestmark = pytest.mark.timeout(120)
-
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 RESULT = 60.0

@@ -19,8 +19,6 @@ from websockets.sync.client import connect
 from tests.ports import free_port
 from tests.processes.launch import DEADLINE, Process, Server, launch, running, wait_for
 
-pytestmark = pytest.mark.timeout(120)
-
 DRAIN = 1.5
 LONG = 60.0
 AT_ONCE = 20.0

@@ -13,8 +13,6 @@ from tests.endurance.latency import latency
 from tests.endurance.runs import QUICK, on_postgresql
 from tests.endurance.stopping import stopping
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture
 def database() -> Iterator[PostgreSQL]:

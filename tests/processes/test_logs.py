@@ -11,11 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from benchmarks.stalled import Line, Service, measure, service, told, until
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def test_a_reader_that_stalls_does_not_stop_the_service() -> None:

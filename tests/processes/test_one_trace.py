@@ -23,8 +23,6 @@ from tests.ports import free_port
 from tests.processes.launch import Process, command, running, wait_for
 from tests.tracing.receiver import Receiver, receiving
 
-pytestmark = pytest.mark.timeout(180)
-
 SHOP = """
 import os
 
@@ -52,7 +50,7 @@ async def order(order_id: int) -> int:
     async with engine.connect() as connection:
         await connection.execute(text("SELECT 1"))
     await client.get("order")
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         answer = await http.get(f"{os.environ['STOCK_URL']}/stock/{order_id}")
     tasks.send_task("shop.pack", [order_id])
     log.info("ordered")

@@ -1,12 +1,9 @@
 """Two instances behind a real proxy, restarted in turn."""
 
-import pytest
-
 from tests.conftest import or_skip
 from tests.processes.rolling import roll
 
 
-@pytest.mark.timeout(180)
 def test_a_rolling_restart_loses_no_request() -> None:
     """Both instances are restarted under load, and every request of every client is answered 200.
 

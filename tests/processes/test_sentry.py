@@ -22,8 +22,6 @@ from tests.integrations.envelopes import KEY, Sentry, receiving
 from tests.processes.launch import Process, launch, wait_for
 from tests.processes.several import connected
 
-pytestmark = pytest.mark.timeout(180)
-
 SECRET = "hunter2"
 SHOP = (Path(__file__).parent / "applications" / "reporting.py").read_text(encoding="utf-8")
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -189,10 +187,10 @@ def test_tasks_of_celery(tmp_path: Path, sentry: Sentry, broker_url: str) -> Non
         sending(broker_url, broker_url) as app,
         working(tmp_path, *options, environment=variables, source=SOURCE + own) as worker,
     ):
-        assert app.send_task("shop.flaky", (2,), queue="reported").get(timeout=30)[0] == 2
+        assert app.send_task("shop.flaky", (2,), queue="reported").get(timeout=60)[0] == 2
         for _ in range(2):
             with pytest.raises(LookupError):
-                app.send_task("shop.fails", queue="reported", headers=headers).get(timeout=30)
+                app.send_task("shop.fails", queue="reported", headers=headers).get(timeout=60)
         assert worker.process.stop() == 0
     assert [(kind(event), event["transaction"]) for event in sentry.events] == [("LookupError", "shop.fails")] * 2
     failed = worker.told(event="task_processed", task_name="shop.fails")

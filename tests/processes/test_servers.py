@@ -10,7 +10,6 @@ from tests.processes.setups import REQUESTS, SETUPS, Findings, SetUp, find
 from tests.processes.table import documented, ids_are_right, row
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("setup", SETUPS, ids=lambda setup: setup.name)
 def test_a_set_up(setup: SetUp, tmp_path: Path) -> None:
     """All that is promised for real servers, on the same processes; and the table of the documentation says so."""

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.soak.soak import soak
 
 
-@pytest.mark.timeout(180)
 def test_everything_adds_up(tmp_path: Path) -> None:
     """Counts, lines and ids equal the load generator's own through errors, departures and kills; memory is flat."""
     result = soak(tmp_path, 30)

@@ -20,8 +20,6 @@ from tests.processes.launch import Process, command, launch, running, wait_for
 from tests.processes.several import connected
 from tests.tracing.receiver import Receiver, receiving
 
-pytestmark = pytest.mark.timeout(180)
-
 SHOP = """
 import os
 

@@ -157,7 +157,7 @@ def _scrape_some(process: Process, seen: list[float]) -> None:
         connection.close()
 
 
-@pytest.mark.timeout(60 if RECYCLED <= 2000 else 900)
+@pytest.mark.timeout(300 if RECYCLED <= 2000 else 900)
 def test_recycled_workers_lose_nothing(tmp_path: Path) -> None:
     """gunicorn replaces each worker after 200 requests: the sum is what was answered, and the folder does not grow.
 

@@ -45,7 +45,7 @@ class Client:
             (self._converse, 4),
         ]
         kinds, weights = zip(*asks, strict=True)
-        async with httpx.AsyncClient(base_url=self._base, timeout=20) as self._http:
+        async with httpx.AsyncClient(base_url=self._base, timeout=60) as self._http:
             while time.monotonic() < ends:
                 await self._random.choices(kinds, weights)[0]()
 
@@ -95,7 +95,7 @@ class Client:
         """Ask for what takes a while, and go away before it is there."""
         request_id = str(uuid.uuid4())
         try:
-            async with httpx.AsyncClient(base_url=self._base) as http:
+            async with httpx.AsyncClient(base_url=self._base, timeout=60) as http:
                 timeout = httpx.Timeout(20, read=0.05)
                 answer = await http.get("/slow", headers={"X-Request-ID": request_id}, timeout=timeout)
             # It was faster than this client could give up.

@@ -77,7 +77,6 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             asgi.shutdown_lifespans()
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("role", [None, "student", "partner", "admin"])
 def test_answers_are_those_of_the_document(service: Any, role: str | None) -> None:
     """Whoever asks for whatever gets no 500, and no answer that the document does not describe."""

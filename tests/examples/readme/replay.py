@@ -49,7 +49,7 @@ class Shell:
         # Programs write carriage returns where protocols have them.
         return "".join(lines).replace("\r", "").rstrip("\n")
 
-    def until(self, command: str, *, seconds: float = 20.0) -> Iterator[str]:
+    def until(self, command: str, *, seconds: float = 60.0) -> Iterator[str]:
         """Yield what a command prints, again and again where it only reads: that may be about to be written."""
         deadline = time.monotonic() + seconds
         yield self.run(command)

@@ -15,7 +15,6 @@ from tests.test_readme import agrees
 TEXT = README.read_text(encoding="utf-8")
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="curl and bash are not installed")
 def test_commands_print_what_is_shown(tmp_path: Path) -> None:
     """Typed in their order beside a demo, the commands print what the README shows, but for what `…` stands for."""

@@ -10,12 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from belvedere.interactions.journal import Batch, Journal
 from tests.interactions.journal.processes import DEADLINE, Make, append, drain, figures
-
-pytestmark = pytest.mark.timeout(180)  # the first worker takes long on a busy machine
 
 
 def events(name: str, count: int) -> list[bytes]:

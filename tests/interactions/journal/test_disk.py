@@ -18,7 +18,6 @@ from belvedere.interactions.journal import Journal
 from belvedere.interactions.journal.writer import LOOK, RETRY
 from tests.interactions.journal.processes import Make, append, drain, figures
 
-pytestmark = pytest.mark.timeout(180)  # the first worker takes long on a busy machine
 ROOT = os.geteuid() == 0
 
 

@@ -19,7 +19,6 @@ from belvedere import failures
 from belvedere.interactions.journal import Batch, Journal, writer
 from tests.interactions.journal.processes import drain
 
-pytestmark = pytest.mark.timeout(300)  # a failure takes long to be made small
 WORKERS = st.integers(0, 2)
 
 
