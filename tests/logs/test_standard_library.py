@@ -6,6 +6,7 @@ import io
 import logging
 import logging.config
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,78 @@ def test_handlers_that_were_added_later_are_taken_as_well(start: Start, lines: L
     assert root.handlers[-2:] == [first, second]
     root.removeHandler(first)
     root.removeHandler(second)
+
+
+def test_console_handlers_of_the_applications_own_loggers_are_taken_too(
+    start: Start, lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each line is JSON, once, whether its logger propagates or not; files and propagation stay as they are."""
+    text = io.StringIO()
+    own = {"shop": False, "shop.orders": True, "billing": True}
+    for name, propagate in own.items():
+        logging.getLogger(name).propagate = propagate
+        logging.getLogger(name).addHandler(console())
+    silent = logging.getLogger("silent")
+    silent.propagate = False
+    silent.addHandler(logging.StreamHandler(text))
+    names = (*own, "silent")
+    before = [state(name) for name in names]
+    logs = start()
+    for _ in range(2):
+        for name in (*own, "shop.stock", "silent"):
+            logging.getLogger(name).info("once")
+        logs.reassert()
+    logging.getLogger("shop.stock").addHandler(console(sys.stderr))
+    logging.getLogger("shop.stock").info("added later")
+    once = [line("info", name, "once") for name in (*own, "shop.stock")]
+    assert lines() == [*once, *once, line("info", "shop.stock", "added later")]
+    assert text.getvalue() == "once\nonce\n"
+    assert capsys.readouterr() == ("", "")
+    assert [state(name)[2] for name in names] == [False, True, True, False]
+    logs.remove()
+    assert [state(name) for name in names] == before
+
+
+@pytest.mark.parametrize("kind", ["rich", "file"])
+def test_other_handlers_that_write_to_the_console(start: Start, lines: Lines, kind: str) -> None:
+    """rich's handler, and a file that is the console, would write each line a second time, as text."""
+    handler: logging.Handler = logging.Handler() if kind == "rich" else logging.FileHandler("/dev/stdout", delay=True)
+    if kind == "rich":
+        handler.console = types.SimpleNamespace(file=sys.stdout)  # type: ignore[attr-defined]
+    root = logging.getLogger()
+    root.addHandler(handler)
+    logs = start()
+    assert handler not in root.handlers
+    logging.getLogger("lib").info("once")
+    assert lines() == [line("info", "lib", "once")]
+    logs.remove()
+    assert handler in root.handlers
+    root.removeHandler(handler)
+
+
+def test_lines_after_a_new_configuration_come_to_us(start: Start, lines: Lines) -> None:
+    """Whatever `dictConfig` brings after `observe`, on root or on a logger of the application, its lines are JSON."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    logs = start()
+    stdout = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "handlers": {"theirs": stdout},
+            "root": {"handlers": ["theirs"], "level": "INFO"},
+            "loggers": {"shop": {"handlers": ["theirs"], "propagate": False}},
+        }
+    )
+    (theirs,) = root.handlers
+    logging.getLogger("shop.orders").info("once")
+    logging.getLogger("lib").info("once")
+    assert lines() == [line("info", "shop.orders", "once"), line("info", "lib", "once")]
+    logs.remove()
+    assert (root.handlers, logging.getLogger("shop").handlers) == ([theirs], [theirs])
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 def test_what_others_changed_meanwhile_stays(start: Start) -> None:

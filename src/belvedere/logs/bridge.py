@@ -18,7 +18,7 @@ _DROPPED: Final = RECORD_KEYS | {"color_message"}
 
 
 class Handler(logging.Handler):
-    """Sends records through the pipeline; on the root logger, and nowhere else."""
+    """Sends records through the pipeline; on the root logger, and in the place of others that wrote to a console."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from belvedere import conventions
 from belvedere.logs.bridge import RECORD_KEYS, Handler
@@ -17,14 +17,15 @@ Attribute = tuple[logging.Logger, str]
 
 
 class Takeover:
-    """Puts `handler` on the root logger, and takes console handlers off root and the servers' loggers.
+    """Puts `handler` on the root logger, and takes console handlers off all loggers.
 
     Whatever else listens (files, pytest's, Sentry's) stays. `take` may be called again at any time: it takes over
     what others have changed since, and remembers that as what is to be given back.
 
     Args:
-        take_again: called when a server that has configured its loggers since is about to write a line: hypercorn does
-            so with its first one, `uvicorn.run(app)` before the application starts, gunicorn's worker after a fork.
+        take_again: called when a line is about to be written that would miss us, as somebody has configured logging
+            since: hypercorn does so with its first line, `uvicorn.run(app)` before the application starts, gunicorn's
+            worker after a fork, an application or Alembic in the lifespan.
     """
 
     def __init__(self, handler: Handler, take_again: Callable[[], None]) -> None:
@@ -47,6 +48,9 @@ class Takeover:
         for logger in _existing(SERVER_LOGGERS):
             self._take_console_handlers(logger)
             self._set(logger, "propagate", not (silence_access and logger.name in ACCESS_LOGGERS))
+        for logger in _made():
+            if not is_server(logger.name):
+                self._take_the_place_of_consoles(logger)
         for logger in _existing([*SERVER_LOGGERS, conventions.OWN_LOGGER, conventions.ACCESS_LOGGER]):
             # `dictConfig` and `fileConfig` (Alembic's) disable, by default, every logger that they do not name.
             self._set(logger, "disabled", False)
@@ -73,6 +77,7 @@ class Takeover:
         """Leave handlers, levels and propagation as they would be without us."""
         logging.getLogger().removeHandler(self.handler)
         for logger, removed in self._removed.items():
+            logger.removeHandler(self.handler)
             for place, handler in removed:
                 if handler not in logger.handlers:
                     logger.handlers.insert(place, handler)
@@ -83,26 +88,44 @@ class Takeover:
             logging.Logger.makeRecord = self._make_record[0]  # type: ignore[method-assign]
         self._make_record = None
 
-    def _about_to_write(self, name: str) -> None:
-        if is_server(name) and self._lost(name):
+    def _about_to_write(self, logger: logging.Logger) -> None:
+        # Somebody who has wrapped makeRecord may call ours when all is given back.
+        if self._make_record is not None and self._lost(logger):
             self._take_again()
 
-    def _lost(self, name: str) -> bool:
-        """Whether lines of that logger go to a console, or do not come to us."""
-        logger = logging.getLogger(name)
+    def _lost(self, logger: logging.Logger) -> bool:
+        """Whether lines of that logger go to a console, or, a server's, do not come to us."""
+        first = logger
         while logger.parent is not None:
-            if any(_is_console(handler) for handler in logger.handlers):
-                return True
+            for handler in logger.handlers:
+                if handler is not self.handler and _is_console(handler):
+                    return True
             if not logger.propagate:
-                return self._ours.get((logger, "propagate"), True) is not False
+                ours = self._ours.get((logger, "propagate"), True) is False
+                return not ours and is_server(first.name)
             logger = logger.parent
         return self.handler not in logger.handlers
+
+    def _take_the_place_of_consoles(self, logger: logging.Logger) -> None:
+        """Have what an application's own logger wrote to a console come to us, once."""
+        self._take_console_handlers(logger)
+        if logger in self._removed:
+            change = logger.removeHandler if self._above(logger) else logger.addHandler
+            change(self.handler)
+
+    def _above(self, logger: logging.Logger) -> bool:
+        """Whether a logger's lines come to us by those above it."""
+        while logger.propagate and logger.parent is not None:
+            logger = logger.parent
+            if self.handler in logger.handlers:
+                return True
+        return False
 
     def _take_console_handlers(self, logger: logging.Logger) -> None:
         found = [(place, handler) for place, handler in enumerate(logger.handlers) if _is_console(handler)]
         if found:
-            # Where a server has configured its logger again, its old handlers are nobody's any more either.
-            kept = self._removed.get(logger, []) if logger is logging.getLogger() else []
+            # Where a logger has been configured again, its old handlers are nobody's any more either.
+            kept = self._removed.get(logger, []) if self.handler in logger.handlers or logger.parent is None else []
             self._removed[logger] = [*kept, *found]
             for _, handler in found:
                 logger.removeHandler(handler)
@@ -138,29 +161,41 @@ def _existing(names: Iterable[str]) -> Iterator[logging.Logger]:
             yield logger
 
 
+def _made() -> list[logging.Logger]:
+    """Return all loggers that there are but root, each after those above it."""
+    made = [one for one in list(logging.Logger.manager.loggerDict.values()) if isinstance(one, logging.Logger)]
+    return sorted(made, key=lambda logger: logger.name)
+
+
 def _is_console(handler: logging.Handler) -> bool:
-    """Whether a handler writes to this process's stdout or stderr, as those of `basicConfig` and of servers do."""
-    return (
-        isinstance(handler, logging.StreamHandler)
-        and not isinstance(handler, logging.FileHandler)
-        and (
-            any(handler.stream is stream for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__))
-            or isinstance(handler.stream, StandardError)
-        )
-    )
+    """Whether a handler writes to this process's stdout or stderr, as those of `basicConfig`, servers and rich do."""
+    if isinstance(handler, logging.FileHandler):
+        return handler.baseFilename in _CONSOLE_FILES
+    if isinstance(handler, logging.StreamHandler):
+        stream = handler.stream
+    else:
+        stream = getattr(getattr(handler, "console", None), "file", None)
+        if stream is None:
+            return False
+    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    return any(stream is one for one in streams) or isinstance(stream, StandardError)
+
+
+_CONSOLE_FILES: Final = frozenset({"/dev/stdout", "/dev/stderr"})
+"""Names by which containers have a handler of files write to the console."""
 
 
 def _tolerant(
-    make_record: Callable[..., logging.LogRecord], about_to_write: Callable[[str], None]
+    make_record: Callable[..., logging.LogRecord], about_to_write: Callable[[logging.Logger], None]
 ) -> Callable[..., logging.LogRecord]:
     """Let `extra` hold any key: those that a record has itself get a `_`; the standard library raises `KeyError`.
 
     Args:
-        about_to_write: told the name of the logger before any handler gets the record.
+        about_to_write: told the logger before any handler gets the record.
     """
 
     def makeRecord(self: logging.Logger, *args: Any, **kwargs: Any) -> logging.LogRecord:  # noqa: N802 - its own name
-        about_to_write(self.name)
+        about_to_write(self)
         extra = args[8] if len(args) > 8 else kwargs.get("extra")
         if extra is not None and not RECORD_KEYS.isdisjoint(extra):
             extra = {f"{key}_" if key in RECORD_KEYS else key: value for key, value in extra.items()}

@@ -48,7 +48,8 @@ class Life:
         """Tell that it serves, and how long that took."""
         if self._health is not None:
             self._health.started = True
-        if self._log is not None:
+        if self._logs is not None and self._log is not None:
+            self._logs.reassert()  # its start may have configured logging, as Alembic does
             seconds = round(time.perf_counter() - self._began, 3)
             self._log.info(Event.STARTED, version=self._settings.version, seconds=seconds)
 
