@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.ports import free_port
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 """Seconds that a server may take to start, and to stop."""
 
 

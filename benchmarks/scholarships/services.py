@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -97,7 +98,11 @@ class Service(CountedProcess):
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         processes = [str(self.process.pid), *(pid for task in tasks for pid in task.read_text().split())]
         threads = [file for process in processes for file in Path(f"/proc/{process}/task").glob("*/schedstat")]
-        return sum(int(file.read_text().split()[0]) for file in threads) / 1e9
+        taken = 0
+        for file in threads:
+            with suppress(OSError):  # a thread that has ended since
+                taken += int(file.read_text().split()[0])
+        return taken / 1e9
 
     def _settled(self) -> float:
         """Wait until the workers have nothing left to do, and return their CPU time until then."""

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -105,9 +105,10 @@ def command(server: Server, port: int, *options: str, workers: int = 1, app: str
     # Else its supervisor kills workers that take 5 s to start, which they do on a machine that is busy; for one that
     # dies as it is asked how it is, it waits so long.
     patient = [*several, "--timeout-worker-healthcheck", "20"] if several else []
+    worker = ["-k", "uvicorn_worker.UvicornWorker", "--timeout", "120"]  # 30 s by default, for its start too
     arguments = {
         "uvicorn": ["uvicorn", *split, *patient, *options, app],
-        "gunicorn": ["gunicorn", "-k", "uvicorn_worker.UvicornWorker", "-b", address, *several, *options, app],
+        "gunicorn": ["gunicorn", *worker, "-b", address, *several, *options, app],
         "granian": ["granian", "--interface", "asgi", *split, *several, *options, app],
         "hypercorn": ["hypercorn", "-b", address, *several, *options, app],
     }[server]
@@ -173,7 +174,8 @@ def children(pid: int) -> list[int]:
     """Return the child processes of `pid`, oldest first."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += map(int, task.read_text().split())
+        with suppress(OSError):  # a thread that has ended since
+            found += map(int, task.read_text().split())
     return sorted(found)
 
 

@@ -104,7 +104,8 @@ def stopped(url: str) -> Iterator[None]:
     """Stop every process of the PostgreSQL behind `url`, as a machine that is out of order does; go on at the end."""
     port = f"-cport={urlsplit(url).port}".encode()
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    (main,) = [pid for pid in pids if port in command_line(pid).split(b"\0") and b"postgres" in command_line(pid)]
+    # A child is called like its parent for a moment.
+    main = min(pid for pid in pids if port in command_line(pid).split(b"\0") and b"postgres" in command_line(pid))
     every = [main, *children(main)]
     for pid in every:
         _signal(pid, signal.SIGSTOP)

@@ -177,5 +177,12 @@ def left(process: Process) -> list[Path]:
 def end_by_force(worker: int, process: Process) -> None:
     """End a worker by kill -9, and wait until it has."""
     os.kill(worker, signal.SIGKILL)
-    stat = Path(f"/proc/{worker}/stat")
-    wait_for(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z", process)
+    wait_for(lambda: _state(worker) in {"", "Z"}, process)
+
+
+def _state(pid: int) -> str:
+    """Return the letter of a process's state, none if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
