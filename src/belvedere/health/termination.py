@@ -8,15 +8,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from belvedere.asgi.server import one_of_several
 from belvedere.health import servers
 from belvedere.health.handlers import Handler, hold
-
-if TYPE_CHECKING:
-    from belvedere.health.drain import Drain
 
 ECHO = 1.0
 """Seconds after the first SIGTERM within which one more may be the supervisor's copy of it.
@@ -34,6 +31,22 @@ FURTHER = tuple(number for number in (signal.SIGINT, SIGQUIT) if number is not N
 Later = Callable[[asyncio.AbstractEventLoop, float, Callable[[], None]], Any]
 
 
+class Draining(Protocol):
+    """What takes part: an application that is served on for a while."""
+
+    seconds: float
+    flush: Callable[[], None]
+
+    def begin(self) -> None:
+        """Take it out of traffic."""
+
+    def end(self) -> None:
+        """Put it back into traffic."""
+
+    def tell(self, seconds: float) -> None:
+        """Log that the process drains for so long."""
+
+
 class Termination:
     """One for the process, whatever the number of its applications.
 
@@ -49,11 +62,11 @@ class Termination:
         clock: Callable[[], float] = time.monotonic,
         supervised: Callable[[], bool] = one_of_several,
     ) -> None:
-        self.drains: WeakSet[Drain] = WeakSet()
+        self.drains: WeakSet[Draining] = WeakSet()
         self._later = later
         self._clock = clock
         self._supervised = supervised
-        self._serving: list[Drain] = []
+        self._serving: list[Draining] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._held: dict[int, list[Handler]] = {}
         self._reset()
@@ -63,7 +76,7 @@ class Termination:
         self._echoed = self._passed = self._interrupted = False
         self._timer: Any = None
 
-    def serve(self, drain: Drain) -> str | None:
+    def serve(self, drain: Draining) -> str | None:
         """Drain from now on, and as long as `drain` has not left; or return why that cannot be.
 
         Called in the loop of the server that serves the application.
@@ -95,7 +108,7 @@ class Termination:
             drain.begin()
         return None
 
-    def leave(self, drain: Drain) -> None:
+    def leave(self, drain: Draining) -> None:
         """Forget that `drain` is served; the last puts the handlers back, and passes a signal on that still waits."""
         if drain not in self._serving:
             return

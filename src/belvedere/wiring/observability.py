@@ -1,4 +1,4 @@
-"""`observe`, and the object it returns."""
+"""The object that `observe` returns: the features of one application, wired together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from prometheus_client.registry import REGISTRY, CollectorRegistry
+from prometheus_client.registry import CollectorRegistry
 
 from belvedere import failures
 from belvedere.asgi import Attachment, Lifespan, Plan
@@ -29,7 +29,8 @@ from belvedere.wiring.life import Life
 from belvedere.wiring.report import Report, describe
 from belvedere.wiring.requests import plan_requests
 
-_STATE = "belvedere"
+STATE = "belvedere"
+"""Where the application's state has it."""
 
 
 class Observability:
@@ -63,7 +64,7 @@ class Observability:
         plan.on_build = self._serve
         if self._attachment.built:
             self._serve()
-        setattr(app.state, _STATE, self)
+        setattr(app.state, STATE, self)
 
     @property
     def ready(self) -> bool:
@@ -126,8 +127,8 @@ class Observability:
         self._remove_parts()
         while self._undo:
             self._undo.pop()()
-        if getattr(self._app.state, _STATE, None) is self:
-            delattr(self._app.state, _STATE)
+        if getattr(self._app.state, STATE, None) is self:
+            delattr(self._app.state, STATE)
 
     # What a worker that runs tasks has as well.
 
@@ -313,54 +314,3 @@ class Observability:
     def _flush(self) -> None:
         if self._logs is not None:
             self._logs.flush()
-
-
-def observe(
-    app: Any, *parts: Part, settings: Settings | None = None, registry: CollectorRegistry = REGISTRY
-) -> Observability:
-    """Make `app` fit for production: ids, logs, metrics, probes, one error shape, security headers.
-
-    Call it once, last among what wraps the application; a second call returns the same object, adding its parts.
-    Called on a Celery application, in the module that its worker imports, it gives the worker the same ids, logs,
-    metrics and probes, the latter two on `metrics.port`.
-
-    Args:
-        app: a FastAPI or Starlette application, or one of Celery.
-        parts: checks, objectives, integrations and extensions.
-        settings: by default everything from the environment.
-        registry: the prometheus-client registry that is served besides Belvedere's own metrics.
-
-    Raises:
-        TypeError: `app` is no such application, or a part is none; or a part is about requests, for a worker.
-        SettingsError: naming every bad setting.
-    """
-    known, make = _known(app)
-    observability = known or make(app, settings or Settings(), registry)
-    try:
-        for part in parts:
-            observability.add(part)
-    except BaseException:
-        if observability is not known:
-            observability.remove()
-        raise
-    return observability
-
-
-def _known(app: Any) -> tuple[Observability | None, Callable[[Any, Settings, CollectorRegistry], Observability]]:
-    """Return what has been put around `app` already, and what puts it there.
-
-    Raises:
-        TypeError: it is neither an application of Starlette nor of Celery.
-    """
-    # Only here, as it builds upon this module.
-    from belvedere.wiring.worker import is_celery, known_worker, observe_worker
-
-    if is_celery(app):
-        return known_worker(app), observe_worker
-    if not hasattr(app, "build_middleware_stack") or not hasattr(app, "exception_handlers"):
-        raise TypeError(
-            f"observe takes a FastAPI, Starlette or Celery application, not {type(app).__name__}: "
-            "call it on the app itself"
-        )
-    known = getattr(app.state, _STATE, None)
-    return known if isinstance(known, Observability) else None, Observability

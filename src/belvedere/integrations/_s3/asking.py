@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.client import BaseClient
 from botocore.endpoint import EndpointCreator
 
-from belvedere.integrations._s3.clients import CALL, is_async
-
-if TYPE_CHECKING:
-    from belvedere.integrations._s3.clients import Clients
+from belvedere.integrations._s3.clients import CALL, Clients
+from belvedere.integrations._s3.kinds import is_async
 
 TIMEOUT = 2.0
 """Seconds of a sync client's call where neither the check nor the application has a time-out."""

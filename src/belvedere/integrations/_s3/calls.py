@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from belvedere import failures
 from belvedere.conventions import OPERATION_BUCKETS, OTHER_OPERATION, S3_DURATION
-from belvedere.integrations._s3.clients import is_async
+from belvedere.integrations._s3.kinds import is_async
 from belvedere.integrations.spans import ClientSpans
 from belvedere.integrations.watches import Watch
 from belvedere.parts import Host

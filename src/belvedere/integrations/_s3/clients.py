@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.client import BaseClient
-from botocore.session import Session
 
+from belvedere.integrations._s3.calls import Calls
+from belvedere.integrations._s3.kinds import is_async, of_s3, session_of
 from belvedere.integrations.hooks import hook, unhook
-
-if TYPE_CHECKING:
-    from belvedere.integrations._s3.calls import Calls
 
 CALL = "_make_api_call"
 """What every operation of a client goes through; OpenTelemetry's instrumentation wraps it as well."""
@@ -39,9 +36,9 @@ class Clients:
         self._options = options
         self._stack = AsyncExitStack()
         self._calls: Calls | None = None
-        self.session = _session(given)
+        self.session = session_of(given)
         if isinstance(given, BaseClient):
-            self.client = _of_s3(given)
+            self.client = of_s3(given)
         elif self.session is None and (not callable(given) or hasattr(given, "__aenter__")):
             raise TypeError(
                 f"integrations.s3: {type(given).__name__} is no client, no session and no callable; "
@@ -93,7 +90,7 @@ class Clients:
 
     def use(self, client: Any) -> Any:
         """Take a client that was made; return it."""
-        self.client = _of_s3(client)
+        self.client = of_s3(client)
         if self.session is None and self._calls is not None:
             self._calls.begin(client)
             hook(self, client, CALL, partial(self._calls.wrap, client))
@@ -130,22 +127,3 @@ class Clients:
                 getattr(base, CALL) for base in base_classes if hasattr(base, CALL)
             )
             class_attributes[CALL] = self._calls.wrap(None, call)
-
-
-def is_async(client: Any) -> bool:
-    """Whether it is a client of aiobotocore."""
-    module = sys.modules.get("aiobotocore.client")
-    return module is not None and isinstance(client, module.AioBaseClient)
-
-
-def _session(given: Any) -> Any:
-    """Return botocore's session, which boto3's is one around."""
-    within = getattr(given, "_session", None)
-    return next((one for one in (given, within) if isinstance(one, Session)), None)
-
-
-def _of_s3(client: Any) -> Any:
-    service = client.meta.service_model.service_name if isinstance(client, BaseClient) else type(client).__name__
-    if service != "s3":
-        raise TypeError(f"integrations.s3: a client of S3 is needed, not of {service}")
-    return client

@@ -15,8 +15,8 @@ from belvedere import context, failures
 from belvedere.asgi.endings import only_one
 from belvedere.context import RequestContext
 from belvedere.integrations._sentry.options import FEATURE
-from belvedere.integrations._sentry.part import served
 from belvedere.integrations._sentry.redaction import bare, redacted, redacted_span
+from belvedere.integrations._sentry.served import served
 from belvedere.redaction import Redactor
 
 Hook = Callable[..., Any]

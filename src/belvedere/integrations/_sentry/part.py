@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 
 from belvedere.context import RequestContext
 from belvedere.integrations._sentry.options import LIBRARIES, Wanted, wanted
+from belvedere.integrations._sentry.served import served
 from belvedere.integrations.extras import require
 from belvedere.parts import Host
 
 if TYPE_CHECKING:
     from belvedere.integrations._sentry.client import Connection
-
-served: ContextVar[RequestContext | None] = ContextVar("belvedere_sentry_request", default=None)
-"""The request that this task serves or has just served: Sentry's own layer stands outside the pass, and makes the
-events of unhandled exceptions when the request is over."""
 
 
 def sentry(
