@@ -97,7 +97,9 @@ async def test_two_side_by_side(subject: Subject, observe: Observe, kept: Kept) 
     if not subject.shared:
         pytest.skip("what one part watches is nobody else's")
     app, elsewhere = FastAPI(), FastAPI()
-    first, second = subject.part(name="first"), subject.part(name="second")
+    # A session of botocore takes seconds to make a client on a busy machine.
+    patient = {"timeout": PROMPT} if subject.checked else {}
+    first, second = subject.part(name="first", **patient), subject.part(name="second", **patient)
     tracing = {"provider": kept.provider}
     obs = observe(app, first, second, tracing=tracing)
     if subject.checked:
