@@ -10,7 +10,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from belvedere import Interactions
-from belvedere.interactions import retention
+from belvedere.interactions import retention as hourly
 from tests.drive import observed, running
 from tests.interactions.conftest import rows
 from tests.interactions.shop import DEADLINE, shop, until
@@ -37,6 +37,23 @@ async def test_rows_are_kept_for_their_time(engine: AsyncEngine, monkeypatch: py
             assert [row["event_type"] for row in await rows(interactions)] == ["new"]
             assert "rows kept for 30 days" in obs.report()["interactions"]["why"]
     assert interactions._folder is not None
-    assert not retention._Turn(interactions._folder).taken
+    assert not hourly._Turn(interactions._folder).taken
     with pytest.raises(ValueError, match="needs a retention"):
         await Interactions(engine, "others").prune()
+
+
+@pytest.mark.parametrize("retention", [float("nan"), float("inf"), 1e12])
+async def test_days_that_nobody_can_count_are_refused(engine: AsyncEngine, retention: float) -> None:
+    """With the error that other wrong arguments get, at the call."""
+    with pytest.raises(ValueError, match="retention"):
+        Interactions(engine, retention=retention)
+
+
+async def test_the_longest_retention_keeps_everything(engine: AsyncEngine) -> None:
+    """As `timedelta.max`, which goes back further than dates do."""
+    interactions = Interactions(engine, journal=None, retention=timedelta.max)
+    await interactions.create_table()
+    await interactions.log("kept")
+    assert len(await rows(interactions)) == 1
+    assert await interactions.prune() == 0
+    assert len((await interactions.query()).items) == 1

@@ -30,5 +30,5 @@ def decode(cursor: str) -> tuple[datetime, int]:
         if found is None or int(found[2]) >= 2**63:
             raise ValueError
         return _EPOCH + timedelta(microseconds=int(found[1])), int(found[2])
-    except (ValueError, OverflowError, binascii.Error):
+    except (TypeError, ValueError, OverflowError, binascii.Error):
         raise ValueError("after= is no cursor of a page of interactions") from None

@@ -73,7 +73,9 @@ def _equal(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
 def _number(value: str | int) -> int:
     try:
         number = int(value)
-    except ValueError:
+        if number != value and not isinstance(value, str):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("subject= is no number") from None
     if not -(2**63) <= number < 2**63:
         raise ValueError("subject= is out of range")

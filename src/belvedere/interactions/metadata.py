@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, time
 from enum import Enum
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 import orjson
 from pydantic import BaseModel
@@ -16,6 +17,7 @@ from starlette.datastructures import ImmutableMultiDict, UploadFile
 
 from belvedere import failures
 from belvedere.conventions import REDACTED
+from belvedere.interactions import written
 from belvedere.redaction import Redactor
 
 LARGEST: Final = 8192
@@ -107,18 +109,18 @@ class Sanitiser:
         if isinstance(value, float):
             return float(value)  # JSON takes no subclass, such as numpy's
         if isinstance(value, str):
-            return str.__str__(value)[:_TEXT] if shown else self._text(str.__str__(value))
+            return str.__str__(value)[:_TEXT] if shown else self._text(str.__str__(value), depth)
         if isinstance(value, int):
             return self._number(value, shown=shown)
         if isinstance(value, (date, time, datetime)):
             return value.isoformat()
         if isinstance(value, (bytes, bytearray, memoryview)):
             text = bytes(value[:_READ]).decode("utf-8", "replace")
-            return text[:_TEXT] if shown else self._text(text)
+            return text[:_TEXT] if shown else self._text(text, depth)
         if (container := _container(value)) is None:
             # A UUID, a Decimal, a path; and whatever says of itself what it is.
             text = str(value)
-            return text[:_TEXT] if shown else self._text(text)
+            return text[:_TEXT] if shown else self._text(text, depth)
         if depth >= _DEPTH:
             return _more
         return self._inside(container, depth + 1, shown=shown)
@@ -150,13 +152,21 @@ class Sanitiser:
             return {**field, "value": REDACTED}
         return field
 
-    def _text(self, text: str) -> str:
-        if "%" in text and ("%40" in text or "=" in text or "%3" in text):
-            # A form within a field: its names and values are looked at as whoever wrote them meant them.
-            decoded = unquote_plus(text[:_READ])
-            if self._redactor.text(decoded) != decoded:
-                return self.text(decoded)
-        return self.text(text)
+    def _text(self, text: str, depth: int) -> str:
+        text = text[: _READ + 1]
+        if len(text) <= _READ and depth < _DEPTH and (found := written.document(text)) is not None:
+            # As whoever sent it meant it: a key may hide a number or a list, and its quotes may be escaped.
+            shown = self._plain(found, depth + 1)
+            if shown != found:
+                return self.text(json.dumps(shown, ensure_ascii=False))
+        decoded = written.decoded(text)
+        shown = written.without_values(decoded, self._hides)
+        if shown == decoded != text and self._redactor.text(shown) == shown:
+            return self.text(text)
+        return self.text(shown)
+
+    def _hides(self, key: str) -> bool:
+        return self._redactor.verdict(key) == "redact"
 
     def _number(self, value: int, *, shown: bool) -> int | str:
         if not -(2**63) <= value < 2**64:
@@ -214,8 +224,6 @@ def _container(value: Any) -> Mapping[Any, Any] | Iterable[Any] | None:
         return _gathered(value.multi_items())
     if isinstance(value, UploadFile):
         return {"filename": value.filename, "content_type": value.content_type, "size": value.size}
-    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
-        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return None
+    return value if isinstance(value, Collection) else None

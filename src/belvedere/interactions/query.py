@@ -39,7 +39,7 @@ def check(limit: int, after: str | None) -> tuple[datetime, int] | None:
     Raises:
         ValueError: a limit that no page has, or a cursor of none.
     """
-    if limit not in range(1, LARGEST + 1):
+    if type(limit) is not int or limit not in range(1, LARGEST + 1):
         raise ValueError(f"limit={limit!r}: it is 1 to {LARGEST:,}")
     return None if after is None else cursor.decode(after)
 

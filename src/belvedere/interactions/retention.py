@@ -21,6 +21,7 @@ from belvedere.interactions.verdicts import Unavailable
 PERIOD: Final = 3600.0
 """Seconds between two times."""
 _FILE: Final = ".pruning"
+_BEGIN: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Retention:
@@ -69,7 +70,10 @@ class Retention:
         kept = self.period if retention is None else _period(retention)
         if kept is None:
             raise ValueError("interactions: prune() needs a retention, as a timedelta or in days")
-        return await self._store.prune(datetime.now(UTC) - kept)
+        now = datetime.now(UTC)
+        if kept >= now - _BEGIN:
+            return 0  # No row can be as old.
+        return await self._store.prune(now - kept)
 
     async def _hourly(self) -> None:
         turn = _Turn(self._folder)
@@ -127,7 +131,10 @@ def _moment(after: float = 0.0) -> float:
 def _period(given: Any) -> timedelta:
     if isinstance(given, bool) or not isinstance(given, (timedelta, int, float)):
         raise TypeError(f"interactions: a retention is a timedelta or a number of days, not {given!r}")
-    period = given if isinstance(given, timedelta) else timedelta(days=given)
+    try:
+        period = given if isinstance(given, timedelta) else timedelta(days=given)
+    except (ValueError, OverflowError):
+        raise ValueError(f"interactions: a retention of {given!r} days is none; None keeps everything") from None
     if period <= timedelta(0):
         raise ValueError(f"interactions: a retention of {period} keeps nothing; None keeps everything")
     return period

@@ -38,7 +38,7 @@ _PAIRS: Final = names(
 )
 """And so is a key with one of these pairs among its words."""
 
-_WHOLE: Final = names("tel mobile cell zip race sex lat lon lng plz")
+_WHOLE: Final = names("mail tel mobile cell zip race sex lat lon lng plz")
 """These say too little as a part of a name, but enough as all of it."""
 
 _DESCRIBES: Final = ABOUT - {"name"}
