@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from belvedere.logs.stdout import Stdout
-from belvedere.logs.writer import BUSY_QUIET
+from belvedere.logs.writer import BUSY_SECONDS, TURNS
 
 PIPE_BYTES = 65_536
 """What a pipe holds by default (pipe(7))."""
@@ -49,8 +49,9 @@ def written(descriptor: int) -> list[bytes]:
 
 async def turn() -> None:
     """Let the loop come round until a writer has nothing more to wait for."""
-    for _ in range(BUSY_QUIET + 10):
+    for _ in range(TURNS + 2):
         await asyncio.sleep(0)
+    await asyncio.sleep(2 * BUSY_SECONDS)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -2,9 +2,10 @@
 
 A write for each line costs a request more than everything else about it: the reader of the pipe is woken each time
 (`benchmarks/README.md`). So a line is appended to a list, which is written after three turns of the loop that brought
-no other, after twelve in any case, ten times as many of both once there are four lines, when it has grown to 16 KiB; at
-once for errors, where no loop runs, where `sys.stdout` has been replaced and nobody is woken; and at exit. What is lost
-when the process is killed are the lines of 120 turns at most.
+no other, after twelve in any case; ten milliseconds later once there are four lines, as a worker that goes round and
+round keeps its siblings from the processor; when it has grown to 16 KiB; at once for errors, where no loop runs, where
+`sys.stdout` has been replaced and nobody is woken; and at exit. What is lost when the process is killed are the lines
+of so long at most.
 """
 
 from __future__ import annotations
@@ -28,11 +29,9 @@ QUIET: Final = 3
 TURNS: Final = 12
 """Turns after which they are written in any case."""
 BUSY: Final = 4
-"""Lines that are collected in a service that is busy: waking their reader costs more than the turns it waits for."""
-BUSY_QUIET: Final = 30
-"""Quiet turns of such a one, a fraction of a millisecond."""
-BUSY_TURNS: Final = 120
-"""Turns of such a one, some tens of milliseconds."""
+"""Lines that are collected in a service that is busy: waking their reader costs more than the time it waits."""
+BUSY_SECONDS: Final = 0.01
+"""Time that they then wait for others, by a timer: turns without work would cost as much as the lines."""
 WAIT: Final = 1.0
 """Seconds that a last flush waits for a reader who does not read."""
 UNMADE_BYTES: Final = 384
@@ -59,6 +58,7 @@ class Writer:
         self._copied: list[bytes] = []
         self._size = self._seen = self._turns = self._quiet = 0
         self._scheduled: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: tuple[asyncio.AbstractEventLoop, int] | None = None
         self._retrying: asyncio.AbstractEventLoop | None = None
@@ -83,15 +83,18 @@ class Writer:
             self._copied.append(line if copy is None else copy)
         self._lines.append(line)
         self._size += len(line) if isinstance(line, bytes) else UNMADE_BYTES
-        loop = _running_loop()
-        if loop is self._scheduled and loop is not None:
+        scheduled = self._scheduled
+        # Asking which loop runs is a system call for each line before Python 3.12.
+        if scheduled is not None and self._thread == _identify() and scheduled.is_running():
             if self._size >= TURN_BYTES:
                 self.flush()
             return
+        loop = _running_loop()
         stdout = self._stdout
         if loop is None or (stdout.find_stream() is not stdout.worth_waiting and self._at_once()):
             self.flush()
             return
+        self._thread = _identify()
         self._scheduled = self._loop = loop
         self._seen = self._turns = self._quiet = 0
         loop.call_soon(self._turn, loop)
@@ -135,14 +138,21 @@ class Writer:
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         collected = len(self._lines)
-        self._turns += 1
-        self._quiet = 0 if collected > self._seen else self._quiet + 1
-        self._seen = collected
-        quiet, turns = (BUSY_QUIET, BUSY_TURNS) if collected >= BUSY else (QUIET, TURNS)
-        if collected and self._quiet < quiet and self._turns < turns and self._scheduled is loop:
-            loop.call_soon(self._turn, loop)
-            return
-        self._scheduled = None
+        if collected and self._scheduled is loop:
+            if collected >= BUSY:
+                loop.call_later(BUSY_SECONDS, self._due, loop)
+                return
+            self._turns += 1
+            self._quiet = 0 if collected > self._seen else self._quiet + 1
+            self._seen = collected
+            if self._quiet < QUIET and self._turns < TURNS:
+                loop.call_soon(self._turn, loop)
+                return
+        self._due(loop)
+
+    def _due(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._scheduled is loop:
+            self._scheduled = None
         self.flush()
 
     def _flush(self, wait: float) -> None:
