@@ -18,10 +18,10 @@ from belvedere.logs import get_logger
 from belvedere.logs import output as outputs
 from belvedere.logs.sinks import PIECE, NonBlocking
 from belvedere.logs.stdout import Stdout
-from belvedere.logs.writer import TURN_BYTES, Writer
+from belvedere.logs.writer import BUSY, TURN_BYTES, TURNS, Writer
 from tests.logs.conftest import Start
 from tests.logs.lines import line, parsed
-from tests.logs.pipes import Pipe, stdout, turn, written
+from tests.logs.pipes import Pipe, stdout, turn, until, written
 
 
 async def test_lines_of_one_turn_are_written_together(pipe: Pipe, writer: Writer) -> None:
@@ -34,6 +34,41 @@ async def test_lines_of_one_turn_are_written_together(pipe: Pipe, writer: Writer
     writer.write(b"3\n")
     await turn()
     assert pipe.read() == b"3\n"
+
+
+async def test_many_lines_wait_for_others_by_a_timer(
+    pipe: Pipe, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy service's lines go out together some time later, and no turns of the loop are spent on waiting; a quiet
+    one's do not wait."""
+    monkeypatch.setattr("belvedere.logs.writer.BUSY_SECONDS", 0.5)
+    turns: list[int] = []
+    count = Writer._turn
+
+    def counted(self: Writer, loop: asyncio.AbstractEventLoop) -> None:
+        turns.append(1)
+        count(self, loop)
+
+    monkeypatch.setattr(Writer, "_turn", counted)
+    for number in range(BUSY):
+        writer.write(b"%d\n" % number)
+    for _ in range(TURNS + 2):
+        await asyncio.sleep(0)
+    writer.write(b"later\n")
+    assert pipe.read() == b""
+    received: list[bytes] = []
+    await until(lambda: received.append(pipe.read()) or b"later\n" in b"".join(received))  # type: ignore[func-returns-value]
+    assert b"".join(received) == b"0\n1\n2\n3\nlater\n"
+    assert len(turns) == 1
+    writer.write(b"next\n")
+    for _ in range(TURNS + 2):
+        await asyncio.sleep(0)
+    assert pipe.read() == b""
+    await until(lambda: pipe.read() == b"next\n")
+    writer.write(b"quiet again\n")
+    for _ in range(TURNS + 2):
+        await asyncio.sleep(0)
+    assert pipe.read() == b"quiet again\n"
 
 
 async def test_a_thread_writes_while_the_loop_finds_out_what_stdout_is(

@@ -2,10 +2,10 @@
 
 A write for each line costs a request more than everything else about it: the reader of the pipe is woken each time
 (`benchmarks/README.md`). So a line is appended to a list, which is written after three turns of the loop that brought
-no other, after twelve in any case; ten milliseconds later once there are four lines, as a worker that goes round and
-round keeps its siblings from the processor; when it has grown to 16 KiB; at once for errors, where no loop runs, where
-`sys.stdout` has been replaced and nobody is woken; and at exit. What is lost when the process is killed are the lines
-of so long at most.
+no other, after twelve in any case; ten milliseconds later once there are four lines, or were the last time, as a worker
+that goes round and round keeps its siblings from the processor; when it has grown to 16 KiB; at once for errors, where
+no loop runs, where `sys.stdout` has been replaced and nobody is woken; and at exit. What is lost when the process is
+killed are the lines of so long at most.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Writer:
         self._size = self._seen = self._turns = self._quiet = 0
         self._scheduled: asyncio.AbstractEventLoop | None = None
         self._thread = 0
+        self._busy = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: tuple[asyncio.AbstractEventLoop, int] | None = None
         self._retrying: asyncio.AbstractEventLoop | None = None
@@ -94,8 +95,12 @@ class Writer:
         if loop is None or (stdout.find_stream() is not stdout.worth_waiting and self._at_once()):
             self.flush()
             return
+        busy = self._busy and self._loop is loop
         self._thread = _identify()
         self._scheduled = self._loop = loop
+        if busy:
+            loop.call_later(BUSY_SECONDS, self._due, loop)
+            return
         self._seen = self._turns = self._quiet = 0
         loop.call_soon(self._turn, loop)
 
@@ -153,6 +158,7 @@ class Writer:
     def _due(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._scheduled is loop:
             self._scheduled = None
+            self._busy = len(self._lines) >= BUSY
         self.flush()
 
     def _flush(self, wait: float) -> None:
