@@ -57,7 +57,12 @@ async def test_many_lines_wait_for_others_by_a_timer(
     writer.write(b"later\n")
     assert pipe.read() == b""
     received: list[bytes] = []
-    await until(lambda: received.append(pipe.read()) or b"later\n" in b"".join(received))  # type: ignore[func-returns-value]
+
+    def arrived() -> bool:
+        received.append(pipe.read())
+        return b"later\n" in b"".join(received)
+
+    await until(arrived)
     assert b"".join(received) == b"0\n1\n2\n3\nlater\n"
     assert len(turns) == 1
     writer.write(b"next\n")
