@@ -7,12 +7,23 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import servers
 from tests.celeryworker import broker
 
 # logfire's, which imports OpenTelemetry's SDK with pydantic: processes that the tests start are to be without either.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
+
+# On a machine that is busy an example may take long; CI, which is to find what a change broke, has the same ones in
+# each run.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    derandomize=os.environ.get("REQUIRE_SERVERS") == "1",
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ Trouble = Callable[[], AbstractContextManager[None]]
 Schedule = Sequence[tuple[float, str, float]]
 """From which second on, what, and for how many seconds."""
 
-_DELIVERED_WITHIN = 30.0
+_DELIVERED_WITHIN = 90.0
 """Seconds from the end of all troubles to the last row."""
 
 

@@ -22,9 +22,9 @@ FULL = Plan(
     kill_every=2.0,
 )
 QUICK = Plan(
-    requests=2_500,
+    requests=3_000,
     rate=200,
-    schedule=((1.0, "locked", 1.5), (4.0, "stopped", 3.0), (8.0, "slow", 2.0), (11.0, "deaf", 1.0)),
+    schedule=((1.0, "locked", 1.5), (4.0, "stopped", 5.0), (10.0, "slow", 2.0), (13.0, "deaf", 1.0)),
 )
 ON_SQLITE = Plan(requests=3_000, rate=200, schedule=((2.0, "locked", 4.0), (9.0, "slow", 4.0)))
 

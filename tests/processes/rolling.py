@@ -39,7 +39,8 @@ REQUESTS: tuple[tuple[str, str, bytes | None], ...] = (
 CONFIGURATION = """\
 defaults
     mode http
-    timeout connect 2s
+    timeout connect 5s
+    timeout check 5s
     timeout client 30s
     timeout server 30s
     retries 0
@@ -93,13 +94,14 @@ class Outcome:
         return f"| {' | '.join(cells)} |"
 
 
-def roll(*, seconds: float, drain: float, interval: str = "1s") -> Outcome:
+def roll(*, seconds: float, drain: float, interval: str = "1s", clients: int = CLIENTS) -> Outcome:
     """Put load on two instances, and restart each once meanwhile.
 
     Args:
         seconds: how long the load lasts at least.
         drain: what `health.drain` is, in seconds.
         interval: how often HAProxy asks each instance; the second refusal takes it out of traffic.
+        clients: at a time.
 
     Raises:
         AbsentError: HAProxy is not installed.
@@ -113,7 +115,7 @@ def roll(*, seconds: float, drain: float, interval: str = "1s") -> Outcome:
             wait_for(process.serves, process)
         stack.enter_context(servers.haproxy(CONFIGURATION.format(**names, interval=interval), names["port"]))
         began = time.monotonic()
-        with _load(names["port"], outcome.answers):
+        with _load(names["port"], outcome.answers, clients):
             for name, own in instances.items():
                 time.sleep(seconds / 15)
                 sent = time.monotonic()
@@ -145,10 +147,10 @@ def _instance(folder: str, port: int, drain: float) -> Iterator[Process]:
 
 
 @contextmanager
-def _load(port: int, answers: Counter[str]) -> Iterator[None]:
+def _load(port: int, answers: Counter[str], number: int) -> Iterator[None]:
     """Ask without end, on connections that are kept, and note every answer."""
     over = threading.Event()
-    own = [Counter[str]() for _ in range(CLIENTS)]
+    own = [Counter[str]() for _ in range(number)]
     clients = [threading.Thread(target=_client, args=(port, counted, over)) for counted in own]
     for client in clients:
         client.start()

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from belvedere.settings import HealthSettings
 from tests import servers
 from tests.processes.launch import Process, wait_for
 from tests.processes.probe_stress import AT_ONCE, CHECKS, Liveness, distress, liveness, readiness, runs
 
+HEALTH = HealthSettings()
 WITHIN = 0.05
 """Seconds that the issue gives liveness, for 99 of 100 probes."""
 
@@ -47,7 +49,10 @@ def test_probes_of_a_service_in_distress(service: Process, tmp_path: Path) -> No
         checks = json.loads(answer.partition(b"\r\n\r\n")[2])["checks"]
         assert checks == {"database": "failed", "partner": "failed", "archive": "failed", "search": "ok"}
     after = runs(service)
-    assert {name: after[name] - before.get(name, 0) for name in CHECKS} == dict.fromkeys(CHECKS, 1)
+    # The last answers come when the checks that hang are given up; a machine that takes longer than that has taken the
+    # probes in one after the other for so long that a result was no longer good.
+    most = 1 + (seconds - HEALTH.timeout) // HEALTH.cache
+    assert all(1 <= after[name] - before.get(name, 0) <= most for name in CHECKS), (seconds, before, after)
 
     (tmp_path / "block").touch()
     # Twice, each when the result of the last run is no longer good.

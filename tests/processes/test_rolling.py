@@ -10,8 +10,8 @@ def test_a_rolling_restart_loses_no_request() -> None:
     HAProxy looks at `/readyz` and retries nothing. `make rolling` is the same for longer, with the default drain.
     """
     with or_skip():
-        outcome = roll(seconds=10, drain=1.5, interval="250ms")
+        outcome = roll(seconds=10, drain=3.0, interval="250ms", clients=3)
     assert set(outcome.answers) == {"200"}
     assert outcome.requests > 500
     assert outcome.codes == [0, 0]
-    assert min(outcome.stopped) > 1.4
+    assert min(outcome.stopped) > 2.9

@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import STRATEGIES
@@ -30,7 +30,7 @@ class Clock:
 
 
 @pytest.mark.parametrize("name", ["fixed-window", "moving-window"])
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60)
 @given(
     steps=st.lists(st.tuples(st.sampled_from([0.0, 0.4, 1.0, 3.0, 9.5, 10.0, 25.0]), st.integers(0, 1)), max_size=40)
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -23,12 +23,23 @@ from opentelemetry.sdk.trace.sampling import (
 from starlette.routing import Route
 
 from belvedere import Settings
+from belvedere.asgi import identity
 from tests.drive import ask
 from tests.tracing.conftest import Lines, Observe, keeping
 
 REQUESTS = 10_000
 SAMPLED = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NOT_SAMPLED = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+
+
+@pytest.fixture
+def drawn() -> Iterator[None]:
+    """The same ids in each run: of true chances, one in a thousand is further from the share than is asserted."""
+    identity.generator.seed(20)
+    identity.spare_ids.clear()
+    yield
+    identity.generator.seed()
+    identity.spare_ids.clear()
 
 
 class Delegating(Sampler):
@@ -73,6 +84,7 @@ async def ask_often(app: Any, count: int = REQUESTS) -> None:
         await app(scope, receive, send)
 
 
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize(
     "make",
     [
@@ -98,6 +110,7 @@ async def test_a_ratio_of_a_given_provider(make: Callable[[], Sampler], observe:
     assert kept.provider.sampler is sampler
 
 
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize(
     ("settings", "variables"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import URL, text
 
@@ -132,7 +132,7 @@ async def test_syntax(client: httpx.AsyncClient, query: str) -> None:
     assert (await search(client))["total"] == 15
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(query=st.text(max_size=60))
 async def test_any_text(client: httpx.AsyncClient, query: str) -> None:
     """Any text is searched for, but for those with NUL, which are refused."""
