@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL, MetaData, Table
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
 from belvedere import Interactions
 from belvedere.conventions import InteractionEvent
+from belvedere.interactions.place import own
 from tests.drive import ask, observed, running
 from tests.interactions.conftest import rows, stopped
 from tests.interactions.shop import events, shop
@@ -78,3 +82,58 @@ async def test_the_journal_lies_by_database_and_table(tmp_path: Path) -> None:
     assert not any("secret" in str(folder) or "admin" in str(folder) for folder in folders)
     again = create_async_engine("postgresql+asyncpg://another:password@db.example/shop")
     assert Interactions(again)._folder == folders[0]
+
+
+_ORDERS = """
+import asyncio, os, sys
+from sqlalchemy.ext.asyncio import create_async_engine
+from belvedere import Interactions
+
+async def main():
+    engine = create_async_engine(sys.argv[1])
+    interactions = Interactions(engine, "orders", journal=sys.argv[2])
+    if sys.argv[3] == "die":
+        await interactions.log("ordered")
+        os.kill(os.getpid(), 9)
+    await interactions.create_table()
+    assert await interactions.flush()
+    print([row["event_type"] for row in (await interactions.query()).items])
+    os._exit(0)
+
+asyncio.run(main())
+"""
+
+
+async def test_two_services_given_one_folder(engine: AsyncEngine, tmp_path: Path) -> None:
+    """What one of them leaves when it is killed never comes into the table of the other, and is there when it starts.
+
+    Both keep their events on disk, the second below the folder of the first.
+    """
+    folder = tmp_path / "journal"
+
+    async def orders(what: str) -> str:
+        command = [sys.executable, "-c", _ORDERS, str(engine.url), str(folder), what]
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        printed, _ = await asyncio.wait_for(process.communicate(), 60)
+        return printed.decode()
+
+    await orders("die")
+    payments = Interactions(engine, "payments", journal=folder)
+    await payments.create_table()
+    app = shop(payments)
+    with observed(app, payments) as obs:
+        async with running(app):
+            await ask(app, path="/items/1")
+            assert [row["event_type"] for row in await rows(payments)] == ["view"]
+            assert f"journal in {folder}/shop-payments-" in obs.report()["interactions"]["why"]
+            assert list(folder.glob("shop-payments-*/*.events"))
+    assert await orders("deliver") == "['ordered']\n"
+
+
+def test_a_database_that_moved_gets_what_waited_for_it(tmp_path: Path) -> None:
+    """Host and port are not what a journal is for: it waits for the database of that name."""
+    table = Table("interactions", MetaData())
+    for host, port in (("one", 5432), ("two", 6432)):
+        assert own(tmp_path, URL.create("postgresql+asyncpg", "u", "p", host, port, "shop"), table) == tmp_path
+    other = own(tmp_path, URL.create("postgresql+asyncpg", "u", "p", "one", 5432, "billing"), table)
+    assert other == tmp_path / "billing-interactions"

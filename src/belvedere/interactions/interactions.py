@@ -22,7 +22,7 @@ from belvedere.interactions.journal import Journal
 from belvedere.interactions.losses import Losses
 from belvedere.interactions.marker import Mark, Marks, dependency
 from belvedere.interactions.metadata import Sanitiser
-from belvedere.interactions.place import hindrance, journal_folder, name, share
+from belvedere.interactions.place import hindrance, journal_folder, name, own, share
 from belvedere.interactions.query import Page
 from belvedere.interactions.recorder import Notes, Recorder
 from belvedere.interactions.retention import Retention
@@ -53,8 +53,8 @@ class Interactions:
         subject_type: `str` or `int`.
         schema: where the table lies, if not in the default schema.
         metadata: what the table becomes part of.
-        journal: the folder in which events wait, for this table alone; `True` is one below `$XDG_STATE_HOME`, by
-            database and table; `None` or `False` keeps them in memory.
+        journal: the folder in which events wait (those of another table there: one below); `True` is one below
+            `$XDG_STATE_HOME`, by database and table; `None` or `False` keeps them in memory.
         fsync: whether each event is on the disk, and not only in the system's cache, before its request is answered.
         retention: how long rows are kept, as a `timedelta` or in days; `None`: for ever.
         shutdown: seconds that a stopping application may take to deliver what waits.
@@ -93,6 +93,7 @@ class Interactions:
         self._shutdown = shutdown
         self._place = name(engine.url, self.table)
         self._folder, self._why = journal_folder(engine.url, self.table, journal)
+        self._given = journal is not True
         self._journal = Journal(self._folder, fsync=fsync, limit_bytes=journal_bytes, memory=memory)
         self._tally = Tally()
         self._losses = Losses(self._log)
@@ -338,6 +339,9 @@ class Interactions:
     def _open(self) -> None:
         if not self._opened:
             self._opened = True
+            if self._folder is not None and self._given:
+                self._folder = self._retention.folder = own(self._folder, self._engine.url, self.table)
+                self._journal.lie_in(self._folder)
             self._journal.open()
             self._append_by(self._journal.append)
 

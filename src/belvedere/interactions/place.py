@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Table
 
+from belvedere.interactions.journal import folder as folders
+
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+_MARK: Final = ".table"
+"""A link that leads nowhere: its text says whose journal is beside it."""
 
 
 def default_folder(url: URL, table: Table) -> Path:
@@ -38,8 +43,26 @@ def name(url: URL, table: Table) -> str:
         (url.get_backend_name(), url.host or "", str(url.port or ""), database, table.schema or "", table.name)
     )
     digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    shown = _UNSAFE.sub("-", Path(database).stem)[:40].strip("-.") or "database"
-    return f"{shown}-{table.name[:40]}-{digest}"
+    return f"{_shown(Path(database).stem, 40)}-{table.name[:40]}-{digest}"
+
+
+def own(folder: Path, url: URL, table: Table) -> Path:
+    """Make a folder that was given, and return where in it the journal of a table lies: a folder below, where another
+    table's is there already. Never raises.
+
+    Whoever finds a dead worker's events writes them to its own table, so two services must not share a folder. Host and
+    port do not tell tables apart here: what waits while a database moves belongs where it has moved to.
+    """
+    mark = name(url, table)
+    if url.get_backend_name() != "sqlite":
+        mark = _shown(f"{url.database}-{table.fullname}", 120)
+    try:
+        folders.make(folder)
+        with suppress(FileExistsError):
+            (folder / _MARK).symlink_to(mark)  # whole from the first moment, unlike a file
+        return folder if os.readlink(folder / _MARK) == mark else folder / mark  # noqa: PTH115 - of one type
+    except (OSError, ValueError):
+        return folder  # The journal itself tells why it cannot be there.
 
 
 def is_in_memory(url: URL) -> bool:
@@ -75,6 +98,10 @@ def hindrance(folder: Path) -> str | None:
     if not os.path.isdir(there):  # noqa: PTH112 - it never raises
         return f"{there} is no folder"
     return None if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written to"
+
+
+def _shown(text: str, longest: int) -> str:
+    return _UNSAFE.sub("-", text)[:longest].strip("-.") or "database"
 
 
 _shared: WeakKeyDictionary[object, tuple[Path, str]] = WeakKeyDictionary()

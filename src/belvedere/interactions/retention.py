@@ -42,7 +42,7 @@ class Retention:
     ) -> None:
         self.period = None if retention is None else _period(retention)
         self._store = store
-        self._folder = folder
+        self.folder = folder
         self._log = log
         self._task: asyncio.Task[None] | None = None
         self._next = _moment()
@@ -76,7 +76,7 @@ class Retention:
         return await self._store.prune(now - kept)
 
     async def _hourly(self) -> None:
-        turn = _Turn(self._folder)
+        turn = _Turn(self.folder)
         if not turn.taken:
             return
         try:

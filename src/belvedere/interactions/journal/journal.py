@@ -78,6 +78,11 @@ class Journal:
         self._oldest: float | None = None
         forks.follow(self)
 
+    def lie_in(self, folder: Path) -> None:
+        """Lie in another folder from the next `open` on."""
+        self._writer.lie_in(folder)
+        self._adoption = Adoption(folder, self._trails, self._dropped)
+
     def open(self) -> None:
         """Join the folder; where that fails, events wait in memory, and `why` tells. Never raises.
 

@@ -134,6 +134,10 @@ class Writer:
         self.stop = max(min(self._segment_bytes, segment.end + room), segment.end + size)
         return True
 
+    def lie_in(self, folder: Path) -> None:
+        """Begin in another folder; nothing is open."""
+        self._folder = folder
+
     def ready(self, now: float, *, at_once: bool = False) -> None:
         """See to it that there is a file: look whether it has its name, try to have one again.
 
