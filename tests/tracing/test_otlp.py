@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -210,3 +211,22 @@ async def test_grpc_without_traces(observe: Observe, receiver: Receiver, monkeyp
     assert receiver.records
     assert receiver.metrics
     assert not receiver.spans
+
+
+async def test_an_export_is_not_the_next_one(
+    observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At level debug, what the HTTP client logs of an export is not exported, which would be logged again."""
+    monkeypatch.setenv("OTEL_BLRP_SCHEDULE_DELAY", "20")
+    app = shop()
+    observe(app, tracing={"endpoint": receiver.http}, logs={"format": "json", "level": "debug", "otlp": True})
+    for number in range(3):  # the second and third would bring those about the first
+        await ask(app, path=f"/items/{number + 1}")
+        await asyncio.to_thread(receiver.wait, partial(_has_looked, number + 1))
+    loggers = {sent.attributes["logger"] for sent in receiver.records}
+    assert loggers >= {"shop", "belvedere.access"}
+    assert not [logger for logger in loggers if logger.startswith("urllib3")]
+
+
+def _has_looked(times: int, receiver: Receiver) -> bool:
+    return [sent.item.body.string_value for sent in receiver.records].count("looked") == times

@@ -37,6 +37,11 @@ def hush_exporters() -> None:
                 logger.addFilter(_hush)
 
 
+def is_hushed() -> bool:
+    """Whether this thread is sending something."""
+    return getattr(_here, "said", None) is not None
+
+
 @contextmanager
 def hushed() -> Iterator[list[str]]:
     """Collect what exporters log in this thread instead of having it logged."""

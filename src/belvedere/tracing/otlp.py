@@ -14,6 +14,7 @@ from belvedere import failures
 from belvedere.context import current
 from belvedere.redaction import Redactor
 from belvedere.settings import Settings, TracingSettings
+from belvedere.tracing.hush import is_hushed
 
 if TYPE_CHECKING:
     from belvedere.tracing.queue import Queue, Send
@@ -111,7 +112,8 @@ class Otlp:
                 queue.close()
 
     def _take(self, line: Line) -> None:
-        if self._logs is not None:
+        # What an export has logged by others, such as urllib3, would be the next export, without end.
+        if self._logs is not None and not is_hushed():
             request = current.get()
             self._logs.put((line, request is not None and request.span_id is not None and request.sampled))
 

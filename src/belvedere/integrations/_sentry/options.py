@@ -51,7 +51,7 @@ by `include_local_variables` and `max_request_body_size`."""
 class Wanted:
     """What an application asks for, checked as far as that needs no SDK."""
 
-    dsn: str
+    dsn: str = field(repr=False)
     traces: float | None
     profiles: float | None
     integrations: tuple[Any, ...]
