@@ -274,3 +274,21 @@ def test_a_port_that_the_server_has_bound_already_is_left_alone() -> None:
         assert (port.state, port.reason) == ("failed", "the service itself is to listen there")
         bound.listen()
     port.close()
+
+
+async def test_sockets_that_are_taken_for_others(observe: Observe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """eventlet makes every descriptor that a process has a socket of IPv4: the port opens beside a Unix one all the
+    same."""
+
+    class Green(socket.socket):
+        def __init__(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM, *args: Any, **more: Any):
+            super().__init__(family, type, *args, **more)
+
+    ends = socket.socketpair()
+    app = FastAPI()
+    obs = observe(app, metrics={"port": free_port()})
+    with ends[0], ends[1], monkeypatch.context() as patched:
+        patched.setattr("belvedere.asgi.server.socket.socket", Green)
+        async with running(app):
+            assert port_of(obs).number
+            assert (await got(port_of(obs).number, "/metrics")).status == 200

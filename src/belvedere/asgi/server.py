@@ -64,8 +64,9 @@ def _waits_on(descriptor: int, port: int) -> bool:
             return False
         if held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return False
-        bound: int = held.getsockname()[1]
-        return bound == port
+        name = held.getsockname()
+        # eventlet takes every descriptor for one of AF_INET.
+        return isinstance(name, tuple) and name[1] == port
     except OSError:
         return False
     finally:
