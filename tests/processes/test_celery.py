@@ -18,6 +18,7 @@ from tests.drive import ask, running, samples
 from tests.ports import free_port
 from tests.process import fresh_process
 from tests.processes.launch import wait_for
+from tests.processes.several import left_by
 from tests.tracing.conftest import keeping
 from tests.tracing.receiver import receiving
 
@@ -86,11 +87,6 @@ def worker(tmp_path: Path, broker: str, backend: str) -> Iterator[Worker]:
         tmp_path, "--concurrency=2", "--without-gossip", "--without-mingle", environment=environment
     ) as worker:
         yield worker
-
-
-def left_by(pid: int) -> list[Path]:
-    """Return what the processes of a worker have left where they met."""
-    return list(Path("/dev/shm").glob(f"belvedere-*/{pid}-*"))  # noqa: S108
 
 
 async def test_a_worker_beside_a_web_application(web: Web, worker: Worker, tmp_path: Path) -> None:

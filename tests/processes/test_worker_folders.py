@@ -14,7 +14,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.processes.launch import launch, running, wait_for
-from tests.processes.several import PLACE, SHOP, Connection, connected, left, started
+from tests.processes.several import SHOP, Connection, connected, left, left_by, started
 
 READ_ONLY = "for f in /tmp /var/tmp $PWD; do mount --bind $f $f; mount -o remount,bind,ro $f; done"
 """Leaves no other place, as /tmp is the next."""
@@ -55,7 +55,7 @@ def test_one_process_puts_nothing_on_disk(tmp_path: Path) -> None:
         assert connection.requests() >= 1
         connection.close()
         assert not left(process)
-        assert not list(PLACE.glob(f"{os.getpid()}-*"))
+        assert not left_by(os.getpid())
         assert process.stop() in {0, -15}
 
 

@@ -13,8 +13,9 @@ from tests.soak.ledger import Entry, Ledger
 LOST_WITHIN = 1.0
 """Seconds before a kill whose lines may be lost: they wait for a quiet turn of the loop, milliseconds as a rule."""
 
-UNCOUNTED_WITHIN = 0.1
-"""Seconds before a kill in which one answer may be uncounted: it is counted some microseconds after its last byte."""
+UNCOUNTED_WITHIN = 1.0
+"""Seconds before a kill in which one answer may be uncounted: it is counted some microseconds after its last byte,
+or when the worker has a processor again."""
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
