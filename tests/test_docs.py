@@ -34,6 +34,7 @@ from belvedere.settings import Settings, environment
 from belvedere.testing import CapturedLogs
 from belvedere.tracing.queue import Queue, Send
 from docs import tables
+from tests.ports import free_port
 
 _numbers = itertools.count()
 DOCS = Path(__file__).parent.parent / "docs"
@@ -182,12 +183,12 @@ def test_every_event_is_documented() -> None:
 def private() -> None:
     """Have a scrape refused, on a port that was taken at first."""
     app = FastAPI()
-    with socket.create_server(("", 0)) as taken:
+    with socket.create_server(("", free_port())) as taken:
         port = taken.getsockname()[1]
         observability = belvedere.observe(app, settings=Settings(metrics={"port": port, "token": "s3cret"}))
         with TestClient(app):
             taken.close()
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while observability.report()["metrics"]["why"] != f"at /metrics on port {port}":
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
@@ -205,7 +206,7 @@ async def lost_and_found() -> None:
 
     availability = Availability("redis://cache:6379/0", probe, interval=0.0)
     availability.lost(ConnectionError("refused"))
-    await asyncio.wait_for(back.wait(), 10)
+    await asyncio.wait_for(back.wait(), 60)
     assert not availability.away
 
 

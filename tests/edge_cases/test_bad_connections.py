@@ -92,7 +92,7 @@ async def leave(server: Server, request: bytes, *, after: bytes = b"") -> None:
     writer.write(request)
     await writer.drain()
     if after:
-        await asyncio.wait_for(reader.readuntil(after), 10)
+        await asyncio.wait_for(reader.readuntil(after), 60)
     writer.transport.abort()
 
 

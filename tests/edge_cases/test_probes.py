@@ -22,7 +22,7 @@ async def test_liveness_answers_with_the_thread_pool_full(observe: Observe) -> N
     @app.get("/slow")
     def slow() -> None:
         entered.release()
-        leave.wait(10)
+        leave.wait(60)
 
     observe(app)
     threads = int(anyio.to_thread.current_default_thread_limiter().total_tokens)

@@ -80,7 +80,7 @@ async def complete_when_heard(app: Any, part: Listener, method: str, path: str, 
             done.append(sent)
 
     exchange = Exchange(app, method, path, **scope)
-    await asyncio.wait_for(app(exchange.scope, receive, send), 10)
+    await asyncio.wait_for(app(exchange.scope, receive, send), 60)
     assert len(part.heard) == 1
     return done[0], told.index(1) + 1
 

@@ -66,9 +66,11 @@ class Hanging:
     def collect(self):
         if threading.current_thread() is not threading.main_thread():
             print("hangs", flush=True)
+            hangs.set()
             threading.Event().wait()
         return []
 
+hangs = threading.Event()
 REGISTRY.register(Hanging())
 app = FastAPI()
 belvedere.observe(app, settings=belvedere.Settings(logs=None))
@@ -79,7 +81,10 @@ async def main():
     async def send(message):
         pass
     scope = {"type": "http", "method": "GET", "path": "/metrics", "headers": [], "query_string": b"", "client": None}
-    await asyncio.wait_for(app(scope, receive, send), 0.5)
+    scrape = asyncio.create_task(app(scope, receive, send))
+    while not hangs.is_set():
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(scrape, 0.5)
 
 try:
     asyncio.run(main())

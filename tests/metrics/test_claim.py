@@ -139,7 +139,7 @@ def test_a_worker_that_knows_of_no_folder_says_nothing_of_a_port_that_is_taken(
 ) -> None:
     """It is most likely another worker's."""
     monkeypatch.setattr(multiprocessing, "parent_process", object)
-    with socket.create_server(("", 0)) as taken:
+    with socket.create_server(("", free_port())) as taken:
         port = Port(taken.getsockname()[1], {}, Claim(taken.getsockname()[1]))
         port.start()
         assert port.state == "elsewhere"

@@ -216,7 +216,7 @@ async def test_without_a_port_none_is_opened(observe: Observe) -> None:
 def test_a_port_that_is_taken_is_told_once_and_tried_again() -> None:
     """The warning names port and remedy; once the port is free it is listened on."""
     log = Log()
-    with socket.create_server(("", 0)) as taken:
+    with socket.create_server(("", free_port())) as taken:
         number = taken.getsockname()[1]
         with opened(number, log) as port:
             assert (port.state, port.reason) == ("failed", "address already in use")
@@ -234,7 +234,7 @@ def test_a_port_that_is_taken_is_told_once_and_tried_again() -> None:
 async def test_a_port_that_is_taken_stops_no_service(observe: Observe) -> None:
     """The application serves; report and findings say what is wrong with the port."""
     app = FastAPI()
-    with socket.create_server(("", 0)) as taken:
+    with socket.create_server(("", free_port())) as taken:
         number = taken.getsockname()[1]
         obs = observe(app, metrics={"port": number})
         async with running(app):

@@ -76,7 +76,7 @@ async def test_the_thread_pool_shows_who_is_busy_and_who_waits(observe: Observe)
     @app.get("/sync")
     def sync() -> None:
         begun.release()
-        go.wait(10)
+        go.wait(60)
 
     observe(app)
     limiter = anyio.to_thread.current_default_thread_limiter()

@@ -132,7 +132,7 @@ def test_of_two_workers_one_listens_and_the_other_takes_over(
 
 def test_a_port_that_another_program_has(tmp_path: Path) -> None:
     """The service runs, tells it once with what to do, and listens when the port is free; with a token, privately."""
-    with socket.create_server(("", 0)) as taken:
+    with socket.create_server(("", free_port())) as taken:
         port = taken.getsockname()[1]
         environment = {"BELVEDERE_METRICS__PORT": str(port), "BELVEDERE_METRICS__TOKEN": "s3cret-token"}
         with launch("uvicorn", tmp_path, SHOP, environment=environment) as process:

@@ -54,7 +54,7 @@ async def test_before_the_migration(engine: AsyncEngine) -> None:
 async def waiting(connection: AsyncConnection, number: int) -> list[int]:
     """Return the processes of PostgreSQL that wait for the table, once there are so many."""
     query = text("SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'interactions'::regclass")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(found := list((await connection.execute(query)).scalars())) != number:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return found
@@ -134,7 +134,7 @@ async def test_a_table_that_is_locked(engine: AsyncEngine, tmp_path: Path) -> No
             await holder.execute(text("LOCK TABLE interactions"))
             began = loop.time()
             assert await unavailable(store) == "no answer within 0.3 s"
-            assert loop.time() - began < 5
+            assert loop.time() - began < 15
             # What it waited for does not go on without it.
             assert await waiting(holder, 0) == []
     else:
@@ -249,17 +249,18 @@ async def test_a_server_that_hangs(postgres_url: str) -> None:
     """With a server that takes connections and answers nothing, a write ends in time, and the next works."""
     async with through(postgres_url) as (url, hang):
         engine = create_async_engine(url, pool_size=1, max_overflow=0)
+        patient = Store(engine, table="hanging")
+        await patient.create()
+        assert (await patient.write([payload()])).rows == 1
         store = Store(engine, table="hanging", timeout=0.5)
-        await store.create()
-        assert (await store.write([payload()])).rows == 1
         hang(True)
         loop = asyncio.get_running_loop()
         for _ in range(2):  # on an open connection, and on a new one
             began = loop.time()
             assert await unavailable(store, payload()) == "no answer within 0.5 s"
-            assert loop.time() - began < 5
+            assert loop.time() - began < 15
         hang(False)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     assert (await store.write([payload()])).rows == 1
