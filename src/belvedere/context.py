@@ -161,7 +161,7 @@ def job_trace() -> Trace | None:
 
 
 def carried() -> Mapping[str, str]:
-    """Return the trace context that came with the request or job, for whom it asks where nobody makes spans."""
+    """Return the trace context that came with the request or job: what goes on where nobody makes spans."""
     context = current.get()
     if context is None:
         trace = _job_trace.get()
@@ -189,9 +189,11 @@ class Job:
         self._tokens: list[tuple[ContextVar[Any], Token[Any]]] = []
 
     def begin(self) -> None:
+        """Have what is logged from here on in this task or thread belong to the job."""
         self._tokens = [(variable, variable.set(value)) for variable, value in self._now]
 
     def end(self) -> None:
+        """Leave everything as it was before."""
         while self._tokens:
             give_back(*self._tokens.pop())
 

@@ -1,4 +1,4 @@
-"""The command itself, which the others are below of."""
+"""The command itself, which the others belong to."""
 
 from __future__ import annotations
 

@@ -227,7 +227,7 @@ class Interactions:
         until: datetime | None = None,
         bucket: Bucket | None = None,
     ) -> list[Row]:
-        """Return how often each event happened, in each stretch of time if `bucket` says how long one is.
+        """Return how often each event happened, in each stretch of time if `bucket` says how long one is, in UTC.
 
         The other arguments, and what it raises, are those of `query`.
         """
@@ -236,7 +236,15 @@ class Interactions:
         )
 
     async def prune(self, retention: timedelta | float | None = None) -> int:
-        """Delete rows that are older than `retention` (by default the one given before), in pieces; return how many."""
+        """Delete rows that are older than `retention`, in pieces, and return how many that were.
+
+        Args:
+            retention: as a `timedelta` or in days; by default the one that this was made with.
+
+        Raises:
+            ValueError: there is none, or it keeps nothing.
+            Unavailable: the database is away.
+        """
         return await self._retention.prune(retention)
 
     # Delivery.
@@ -284,6 +292,7 @@ class Interactions:
     # A part.
 
     def install(self, host: Host) -> None:
+        """Record what the application's marked routes answer from now on."""
         logs = host.settings.logs
         recorder = self._recorder(Redactor.after(host.settings, personal=True), Figures(host, self._tally))
         self._recorders.append(recorder)
@@ -295,6 +304,7 @@ class Interactions:
         host.on_stop(self._stop)
 
     def uninstall(self) -> None:
+        """Record no more; what waits stays in the journal's files, if it has any, for whoever begins next."""
         self._installed -= 1
         if self._installed > 0:
             return  # The application that it leaves has requests no longer; the others have.

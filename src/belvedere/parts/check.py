@@ -62,6 +62,7 @@ class Check:
             raise ValueError(f"check {name!r}: a time-out is a number of seconds above 0, not {timeout!r}")
 
     def install(self, host: TakesChecks) -> None:
+        """Have the host run the check for its probes."""
         host.check(self)
 
     def uninstall(self) -> None:

@@ -48,6 +48,7 @@ class SLO:
                 raise ValueError(f"SLO {name!r}: a route is written like 'GET /items/{{item_id}}', not {route!r}")
 
     def install(self, host: TakesObjectives) -> None:
+        """Have the host show the objective in its catalogue, and make a bucket of its latency."""
         host.objective(self)
 
     def uninstall(self) -> None:

@@ -91,6 +91,8 @@ Networks = Annotated[tuple[Annotated[Network, PlainValidator(_network)], ...], B
 
 
 class Group(BaseModel):
+    """Settings of one feature: frozen, and with no fields but its own."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True)
 
 

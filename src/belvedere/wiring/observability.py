@@ -77,7 +77,7 @@ class Observability:
             self._health.ready = value
 
     def add(self, part: Part) -> None:
-        """Install a check, an objective, an integration or somebody else's extension.
+        """Install one more part: a check, an objective, an integration or an extension of your own.
 
         Raises:
             TypeError: it is no part.
