@@ -215,3 +215,15 @@ def test_every_link_leads_somewhere() -> None:
         if "://" not in target and not (document.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_what_is_installed_is_what_is_used() -> None:
+    """The extras that the text has installed for a block are those of the parts in the block."""
+    named = re.search(
+        r"`pip install '\.\[([\w,]+)\]' aiosqlite`\.\s+^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL
+    )
+    assert named is not None
+    extras, code = named.groups()
+    used = set(re.findall(r"\bintegrations\.(\w+)\(", code))
+    used |= {extra for call, extra in (("Interactions(", "interactions"), ("RateLimiter(", "limits")) if call in code}
+    assert set(extras.split(",")) == used
