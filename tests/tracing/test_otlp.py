@@ -142,9 +142,14 @@ async def test_a_dead_collector_of_logs_and_metrics(observe: Observe, lines: Lin
     assert {line["signal"] for line in lines("export_failed")} == {"traces", "logs", "metrics"}
 
 
-async def test_without_an_endpoint_the_report_says_so(observe: Observe, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("endpoint", [None, ""])
+async def test_without_an_endpoint_the_report_says_so(
+    endpoint: str | None, observe: Observe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Asked for, and nowhere to send it."""
-    obs = observe(FastAPI(), logs={"format": "json", "otlp": True}, metrics={"otlp": True})
+    obs = observe(
+        FastAPI(), tracing={"endpoint": endpoint}, logs={"format": "json", "otlp": True}, metrics={"otlp": True}
+    )
     why = "; not exported over OTLP: no endpoint (OTEL_EXPORTER_OTLP_ENDPOINT or tracing.endpoint)"
     assert obs.report()["logs"]["why"].endswith(why)
     assert obs.report()["metrics"]["why"].endswith(why)

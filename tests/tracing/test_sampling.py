@@ -204,9 +204,14 @@ async def test_exemplars_are_of_sampled_traces(observe: Observe) -> None:
         obs.remove()
 
 
-def test_the_variable_of_sampling_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the report and `Settings` show is what is done."""
-    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+@pytest.mark.parametrize(
+    ("sampler", "expected"),
+    [("always_off", 0.0), ("ParentBased_TraceIdRatio", 0.25), ("TRACEIDRATIO", 0.25), ("always_on", 1.0)],
+)
+def test_the_variable_of_sampling_is_a_setting(sampler: str, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the report and `Settings` show is what is done, in whatever case the variable is written."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
     tracing = Settings().tracing
     assert tracing is not None
-    assert tracing.sample == 0.0
+    assert tracing.sample == expected

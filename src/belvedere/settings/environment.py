@@ -120,7 +120,8 @@ class KnownVariables(PydanticBaseSettingsSource):
         return None if named == "http/json" else named
 
     def _sample(self) -> str | None:
-        sampler = self._environ.get("OTEL_TRACES_SAMPLER", "").removeprefix("parentbased_")
+        # In lower or upper case, as the SDK takes it.
+        sampler = self._environ.get("OTEL_TRACES_SAMPLER", "").strip().lower().removeprefix("parentbased_")
         if sampler == "traceidratio":
             return self._environ.get("OTEL_TRACES_SAMPLER_ARG") or "1.0"
         return {"always_on": "1.0", "always_off": "0.0"}.get(sampler)

@@ -58,7 +58,7 @@ def endpoint_of(settings: TracingSettings, signal: Signal) -> str | None:
     """
     own, traces = _variable(signal, "ENDPOINT"), _variable("traces", "ENDPOINT")
     base = settings.endpoint
-    if base is None:
+    if not base:
         return own if signal != "traces" else None
     if signal == "traces" and base == own:
         return base
