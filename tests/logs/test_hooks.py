@@ -82,8 +82,11 @@ def test_whoever_runs_a_script_sees_why_it_ended(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(BEGIN + "1 / 0\n")
     terminal, end = pty.openpty()
     command = [sys.executable, "program.py"]
+    environment = {**os.environ, "PYTHON_COLORS": "0"}  # from 3.13 on, where TERM names a terminal that has them
     try:
-        done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=end, timeout=60, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=end, timeout=60, check=False
+        )
         shown = os.read(terminal, 65536).decode()
     finally:
         os.close(end)

@@ -21,7 +21,10 @@ READ_ONLY = "for f in /tmp /var/tmp $PWD; do mount --bind $f $f; mount -o remoun
 
 
 def test_what_a_crash_leaves_is_removed(tmp_path: Path) -> None:
-    """A service killed at once leaves its files; the next start of any service removes them, and no living one's."""
+    """A service killed at once leaves its files; the next start of any service removes them, and no living one's.
+
+    The temporary folder, which nobody needs beside shared memory, stays empty.
+    """
     folders = [tmp_path / name for name in ("crashed", "lives", "next")]
     for folder in folders:
         folder.mkdir()
@@ -35,11 +38,14 @@ def test_what_a_crash_leaves_is_removed(tmp_path: Path) -> None:
             crashed.ended()
         wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), lives)
         # What was left may be gone already, if another test has started a service meanwhile.
-        with launch("gunicorn", folders[2], SHOP, workers=2) as process:
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        with launch("gunicorn", folders[2], SHOP, workers=2, environment={"TMPDIR": str(temporary)}) as process:
             started(process, 2)
             assert not left(crashed)
             assert left(lives)
             assert process.stop() in {0, -15}
+            assert not list(temporary.glob("belvedere-*"))
         with connected(lives, 2) as connections:
             connections[0].get("/count/1")
             assert connections[1].requests() > 0

@@ -28,7 +28,7 @@ class Inside:
 
     def __init__(self, place: Path, service: str = "shop", **metrics: Any) -> None:
         # The package has an attribute of its module's name.
-        vars(sys.modules["belvedere.metrics.workers"])["places"] = lambda: iter([place])
+        vars(sys.modules["belvedere.metrics.workers"])["places"] = lambda name: iter([place])
         self.loop = asyncio.new_event_loop()
         self.app = FastAPI()
         self.more: dict[str, Any] = {}

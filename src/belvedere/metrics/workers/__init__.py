@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -122,12 +123,13 @@ class Workers:
         if started_by is None:
             return None
         name = folder_name(started_by, service, routes)
-        # Where siblings are, if there are any: the first one may have found no room elsewhere.
-        for place in sorted(places(), key=lambda place: not (place / name).exists()):
+        for place in places(name):
             try:
                 sweep(place, name)
                 self.membership = Membership(place / name, started_by, self._told)
             except OSError:
+                with suppress(OSError):
+                    place.rmdir()  # nobody else is there either
                 continue
             if not self._hooked:
                 os.register_at_fork(after_in_child=self._forked)

@@ -13,6 +13,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,20 +74,26 @@ def parent_of(folder: str) -> Parent | None:
     return Parent(int(parts[0]), parts[1], visible=parts[2] == _namespace())
 
 
-def places() -> Iterator[Path]:
-    """Yield the folders that may hold those of services, the fastest first; only this user can look into them.
+def places(name: str) -> Iterator[Path]:
+    """Yield the folders that may hold a service's, each made when its turn comes; only this user can look into them.
 
-    None on Windows, where no lock ends with its process: nobody could tell the living from the dead.
+    First the one that has it, if there is one, then the fastest. None on Windows, where no lock ends with its process:
+    nobody could tell the living from the dead.
     """
     if not hasattr(os, "geteuid"):
         return
+    found = []
     for base in (_shared_memory, tempfile.gettempdir):
+        with suppress(OSError):  # Not even a temporary folder is there, if all of them are read-only.
+            found.append(Path(base()) / f"belvedere-{os.geteuid()}")
+    # Where siblings are, if there are any: the first one may have found no room elsewhere.
+    for place in sorted(found, key=lambda place: not os.access(place / name, os.F_OK)):
         try:
-            place = Path(base()) / f"belvedere-{os.geteuid()}"
-            if place.parent.is_dir() and private(place):
-                yield place
+            usable = place.parent.is_dir() and private(place)
         except OSError:
-            continue  # Not even a temporary folder is there, if all of them are read-only.
+            continue
+        if usable:
+            yield place
 
 
 def _shared_memory() -> str:
