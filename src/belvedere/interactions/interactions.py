@@ -236,14 +236,10 @@ class Interactions:
         )
 
     async def prune(self, retention: timedelta | float | None = None) -> int:
-        """Delete rows that are older than `retention`, in pieces, and return how many that were.
-
-        Args:
-            retention: as a `timedelta` or in days; by default the one that this was made with.
+        """Delete rows older than `retention` (a `timedelta` or days; else as given before), in pieces; return how many.
 
         Raises:
-            ValueError: there is none, or it keeps nothing.
-            Unavailable: the database is away.
+            ValueError: there is no retention, or it keeps nothing.
         """
         return await self._retention.prune(retention)
 
