@@ -236,8 +236,9 @@ def test_settings_are_frozen() -> None:
 
 
 def test_secrets_are_not_in_their_text() -> None:
-    """Neither a scraper's token nor export headers are shown when settings are."""
-    settings = Settings(metrics={"token": "s3cret"}, tracing={"headers": {"authorization": "s3cret"}})
+    """Neither a scraper's token nor an export's headers and address are shown when settings are."""
+    tracing = {"endpoint": "https://user:s3cret@collector:4318", "headers": {"authorization": "s3cret"}}
+    settings = Settings(metrics={"token": "s3cret"}, tracing=tracing)
     assert "s3cret" not in repr(settings)
     assert "s3cret" not in str(settings)
 

@@ -313,7 +313,7 @@ class HeaderSettings(Group):
 class TracingSettings(Group):
     """Where spans go, and how many of them."""
 
-    endpoint: str | None = None
+    endpoint: str | None = Field(None, repr=False)  # it may hold a password
     """The OTLP endpoint, which turns tracing on; `/v1/traces` is appended for HTTP."""
     protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
     """The transport of OTLP."""
