@@ -47,6 +47,7 @@ class HttpMetrics:
         self._now = now
         self._constants = tuple(settings.constant_labels.values())
         self._context = ContextValues(settings.context_labels)
+        self._labelled = bool(self._context.names)
         self.requests = self._family(names.HTTP_REQUESTS)
         self.duration = self._family(names.HTTP_DURATION, settings.buckets)
         self.in_progress = self._family(names.HTTP_IN_PROGRESS, context=False)
@@ -110,10 +111,11 @@ class HttpMetrics:
             self._progress[method][0] -= 1.0
         except KeyError:
             self._progress_of(method)[0] -= 1.0
-        context = self._context_of(request) if self._context.names else ()
+        context = self._context_of(request) if self._labelled else ()
         key = (method, request.endpoint, request.status, context)
-        answer = self._answers.get(key)
-        if answer is None:
+        try:
+            answer = self._answers[key]
+        except KeyError:
             answer = self._answer(key)
         answer.requests[0] += 1.0
         duration = request.duration

@@ -20,7 +20,7 @@ def without_shapes(text: str, is_secret: Callable[[str], bool]) -> str:
     Recognised are JWTs, `Bearer` and `Basic` credentials, passwords in URLs, e-mail addresses, card numbers, and
     `key=value` or `"key": "value"` where `is_secret(key)`.
     """
-    if _is_plain(text):
+    if is_plain(text):
         return text
     if "://" in text:
         text = _without_url_passwords(text)
@@ -41,7 +41,7 @@ _PLAIN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.~/-"
 _FEWEST_OF_A_CARD: Final = 13
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether nothing in a text has room for a shape, as in most paths and names: no regular expression is needed."""
     if not text.isascii():
         return False

@@ -13,6 +13,7 @@ from belvedere.asgi.client import Network, is_secure, masked
 from belvedere.context import RequestContext
 from belvedere.conventions import KNOWN_METHODS, OTHER_METHOD, REDACTED, UNMATCHED, SpanAttribute
 from belvedere.redaction import Redactor
+from belvedere.redaction.shapes import is_plain
 
 Attributes = dict[str, Any]
 
@@ -58,7 +59,10 @@ class Describer:
             attributes = self._kinds[kind].copy()
         except KeyError:
             attributes = self._common(request, kind)
-        attributes["url.path"] = self._redactor.text(request.path[:_LONGEST])
+        path = request.path
+        if len(path) > _LONGEST or not is_plain(path):
+            path = self._redactor.text(path[:_LONGEST])
+        attributes["url.path"] = path
         if query := scope.get("query_string"):
             attributes["url.query"] = self.query(query.decode("latin-1")[:_LONGEST])
         if request.client is not None and self._client is not None:

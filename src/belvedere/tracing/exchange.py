@@ -20,7 +20,13 @@ class TracedHttpExchange(HttpExchange):
 
     def let_go(self) -> None:
         """Make current again what was before."""
-        _detach(self)
+        token: Token[Any] | None = getattr(self, "attached", None)
+        if token is not None:
+            self.attached = None
+            try:
+                context._RUNTIME_CONTEXT.detach(token)
+            except ValueError:
+                pass  # it ends elsewhere than it began
         HttpExchange.let_go(self)
 
 

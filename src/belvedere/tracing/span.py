@@ -32,6 +32,11 @@ FAILED = Status(StatusCode.ERROR)
 FLAGS = tuple(TraceFlags(flags) for flags in range(4))
 """Those of W3C Trace Context, by number: making one for each span costs as much as a span's dictionary."""
 
+_new = object.__new__
+_STATELESS = SpanContext(1, 1, False).trace_state
+_AS_KNOWN = tuple(SpanContext(1, 2, False, FLAGS[1])) == (1, 2, False, FLAGS[1], _STATELESS, True)
+"""Whether a `SpanContext` of this version is made of what those were that we know."""
+
 
 class Blueprint:
     """What all server spans of an application share.
@@ -73,7 +78,13 @@ class Unrecorded(Span):
     def get_span_context(self) -> SpanContext:
         # Most are never asked.
         if self._context is None:
-            self._context = SpanContext(int(self.trace, 16), int(self.span, 16), False, self._flags, self._state)
+            trace, span, state = int(self.trace, 16), int(self.span, 16), self._state
+            if _AS_KNOWN and trace and span:
+                # What the class does itself, checks of ids that are no others than ours left out.
+                known = (trace, span, False, self._flags, _STATELESS if state is None else state, True)
+                self._context = tuple.__new__(SpanContext, known)
+            else:
+                self._context = SpanContext(trace, span, False, self._flags, state)
         return self._context
 
     @property
@@ -263,7 +274,9 @@ class ServerSpan(Unrecorded):
             for key, value in attributes.items():
                 if key not in kept:
                     kept[key] = value
-        return ReadableSpan(
+        # What `ReadableSpan(…)` does, without entering the interpreter once more for it.
+        span = _new(ReadableSpan)
+        span.__init__(  # type: ignore[misc]
             self._name if self._name is not None else name,
             self.get_span_context(),
             self.parent,
@@ -272,11 +285,13 @@ class ServerSpan(Unrecorded):
             self._events or (),
             self._links or (),
             SpanKind.SERVER,
-            status=self.status,
-            start_time=self.start_time,
-            end_time=self.end_time,
-            instrumentation_scope=self._blueprint.scope,
+            None,
+            self.status,
+            self.start_time,
+            self.end_time,
+            self._blueprint.scope,
         )
+        return span
 
     @property
     def _is_ok(self) -> bool:
