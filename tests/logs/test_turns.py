@@ -40,7 +40,7 @@ async def test_many_lines_wait_for_others_by_a_timer(
     pipe: Pipe, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A busy service's lines go out together some time later, and no turns of the loop are spent on waiting; a quiet
-    one's do not wait."""
+    one's do not wait, nor do those after all was written out, as at the end."""
     monkeypatch.setattr("belvedere.logs.writer.BUSY_SECONDS", 0.5)
     turns: list[int] = []
     count = Writer._turn
@@ -70,6 +70,13 @@ async def test_many_lines_wait_for_others_by_a_timer(
         await asyncio.sleep(0)
     assert pipe.read() == b""
     await until(lambda: pipe.read() == b"next\n")
+    for number in range(BUSY):
+        writer.write(b"%d\n" % number)
+    writer.flush(1.0)
+    writer.write(b"last words\n")
+    for _ in range(TURNS + 2):
+        await asyncio.sleep(0)
+    assert pipe.read() == b"0\n1\n2\n3\nlast words\n"
     writer.write(b"quiet again\n")
     for _ in range(TURNS + 2):
         await asyncio.sleep(0)

@@ -122,6 +122,10 @@ class Writer:
         if self._owner == me:
             # A signal handler or a destructor logs while this very thread writes: it will find the line before it ends.
             return
+        if wait:
+            # Nearly always the end: what comes now may find the loop's last turns, and no timer.
+            self._busy = False
+            self._scheduled = None
         with self._lock:
             self._owner = me
             try:
