@@ -154,6 +154,8 @@ class Sanitiser:
 
     def _text(self, text: str, depth: int) -> str:
         text = text[: _READ + 1]
+        if not written.hides(text):
+            return self.text(text)
         if len(text) <= _READ and depth < _DEPTH and (found := written.document(text)) is not None:
             # As whoever sent it meant it: a key may hide a number or a list, and its quotes may be escaped.
             shown = self._plain(found, depth + 1)
