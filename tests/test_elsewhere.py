@@ -49,7 +49,7 @@ if __name__ == "__main__":
 
 def test_without_what_posix_alone_has() -> None:
     """It imports, serves and is scraped without locks, users and forks' hooks, alone and as one of several workers."""
-    done = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, timeout=240, check=True)
     series = 'http_requests_total{method="GET",endpoint="/orders",status="200"}'
     assert done.stdout.splitlines() == [
         "(200, '{}')",

@@ -56,7 +56,7 @@ def test_as_a_module() -> None:
 def test_without_the_extra() -> None:
     """Without click, one line says what to install."""
     program = "import sys; sys.modules['click'] = None; from belvedere.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "The command line of Belvedere needs an extra: pip install belvedere[cli]\n"
 
@@ -64,6 +64,6 @@ def test_without_the_extra() -> None:
 def test_another_missing_module_is_not_blamed_on_the_extra() -> None:
     """What else cannot be imported is shown as it is."""
     program = "import sys; sys.modules['belvedere.cli.report'] = None; from belvedere.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1].startswith("ModuleNotFoundError: import of belvedere.cli.report halted")

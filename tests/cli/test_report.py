@@ -365,7 +365,7 @@ def test_as_a_program(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     data: dict[str, Any] = json.loads(done.stdout)

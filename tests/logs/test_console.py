@@ -119,7 +119,7 @@ def test_a_real_terminal_is_recognised() -> None:
     """
     own, theirs = pty.openpty()
     environ = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environ, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environ, check=True, timeout=240)
     os.close(theirs)
     text = os.read(own, 4096).decode()
     os.close(own)

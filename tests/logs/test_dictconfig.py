@@ -104,7 +104,7 @@ for name in ("gunicorn.error", "app", "lib, odd", "uvicorn.error"):
     logging.getLogger(name).info("hidden or shown")
 """
     command = [sys.executable, "-c", program, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     expected = [line("info", name, "hidden or shown") for name in ("gunicorn.error", "app")]
     assert (parsed(done.stdout), done.stderr) == ([{**one, "service": "100% shop"} for one in expected], "")
 

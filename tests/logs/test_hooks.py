@@ -85,7 +85,7 @@ def test_whoever_runs_a_script_sees_why_it_ended(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHON_COLORS": "0"}  # from 3.13 on, where TERM names a terminal that has them
     try:
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=end, timeout=60, check=False
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=end, timeout=240, check=False
         )
         shown = os.read(terminal, 65536).decode()
     finally:

@@ -40,7 +40,7 @@ if __name__ == "__main__":
 def ended(folder: Path, how: str) -> tuple[list[Line], str]:
     (folder / "program.py").write_text(CHILD)
     command = [sys.executable, "program.py", how]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1
     return parsed(done.stdout), done.stderr
 
@@ -92,7 +92,7 @@ print("Error: reloading failed", file=sys.stderr)
 
 def test_what_gunicorn_has_logged_it_does_not_print_again() -> None:
     """Its worker logs why it cannot start, and prints it; some reasons it prints alone."""
-    done = subprocess.run([sys.executable, "-c", GUNICORN], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", GUNICORN], capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(line["event"], "exception" in line) for line in lines] == [

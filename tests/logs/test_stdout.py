@@ -316,7 +316,7 @@ def test_a_forked_child_does_not_write_its_parents_lines(pipe: Pipe) -> None:
             os.waitpid(child, 0)
         asyncio.run(main())
     """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], stdout=pipe.descriptor, check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], stdout=pipe.descriptor, check=True, timeout=240)
     events = [item["event"] for item in parsed(pipe.read())]
     assert events == ["child", "parent", "parent again"]
 
@@ -334,7 +334,7 @@ def test_everything_is_out_at_the_end_of_the_process(pipe: Pipe) -> None:
         loop.close()
         sys.exit(3)
     """
-    ended = subprocess.run([sys.executable, "-c", code], stdout=pipe.descriptor, check=False, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", code], stdout=pipe.descriptor, check=False, timeout=240)
     assert ended.returncode == 3
     assert [item["event"] for item in parsed(pipe.read())] == ["last"]
 
@@ -349,7 +349,7 @@ def test_a_closed_stdout_breaks_nothing() -> None:
         get_logger("app").info("lost")
         raise SystemExit(logs.dropped)
     """
-    ended = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code], check=False, timeout=60)
+    ended = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code], check=False, timeout=240)
     assert ended.returncode == 1
 
 

@@ -105,9 +105,10 @@ def command(server: Server, port: int, *options: str, workers: int = 1, app: str
     # Else its supervisor kills workers that take 5 s to start, which they do on a machine that is busy; for one that
     # dies as it is asked how it is, it waits so long.
     patient = [*several, "--timeout-worker-healthcheck", "20"] if several else []
-    worker = ["-k", "uvicorn_worker.UvicornWorker", "--timeout", "120"]  # 30 s by default, for its start too
+    # A worker has 30 s by default, for its start too. Connections of tests to each worker would be closed after 2 s.
+    worker = ["-k", "uvicorn_worker.UvicornWorker", "--timeout", "120", "--keep-alive", "120"]
     arguments = {
-        "uvicorn": ["uvicorn", *split, *patient, *options, app],
+        "uvicorn": ["uvicorn", *split, "--timeout-keep-alive", "120", *patient, *options, app],
         "gunicorn": ["gunicorn", *worker, "-b", address, *several, *options, app],
         "granian": ["granian", "--interface", "asgi", *split, *several, *options, app],
         "hypercorn": ["hypercorn", "-b", address, *several, *options, app],

@@ -27,7 +27,7 @@ def run(code: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
         env={**settings, **environment},
     )
     return done.stdout.strip()

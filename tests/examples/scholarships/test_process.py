@@ -201,7 +201,7 @@ def test_unsafe(tmp_path: Path, server: launch.Server, workers: int, code: int) 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert (done.returncode, done.stdout) == (code, "")
     assert UNSAFE.strip() in done.stderr  # of several workers, the first may end the others before they tell it

@@ -72,7 +72,7 @@ async def test_interaction_logging_does_not_break_on_error(written_url: URL) -> 
         assert set(statuses[1:3]) <= {200, 503}  # a file that is locked can be read
         assert statuses[3:] == [422, 422]
         await database.up()
-        async with asyncio.timeout(45):
+        async with asyncio.timeout(120):
             while not await app.state.telemetry.interactions.flush(1):
                 pass
         for answer in answers:
