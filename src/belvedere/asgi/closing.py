@@ -28,7 +28,12 @@ def completes(request: HttpExchange, message: Message) -> bool:
     kind = message["type"]
     if kind == "http.response.start":
         request.awaited = message
-        return message["status"] in _BODILESS or request.method == "HEAD" or _EMPTY in message["headers"]
+        if message["status"] in _BODILESS or request.method == "HEAD":
+            return True
+        headers = message["headers"]
+        # Where Starlette puts it: comparing all of them costs more.
+        name, value = headers[0]
+        return bool(value == b"0" if name == b"content-length" else _EMPTY in headers)
     if kind != "http.response.body":
         return not message.get("more_trailers" if kind == "http.response.trailers" else "more_body", True)
     if request.trailers or not request.answered:

@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from belvedere import failures
 from belvedere.conventions import InteractionEvent
+from belvedere.interactions.compact import spelled_out
 from belvedere.interactions.figures import Tally, losses
 from belvedere.interactions.journal import Batch, Journal, forks
 from belvedere.interactions.store import Written
@@ -228,7 +229,14 @@ class Delivery:
         """Write one batch; return whether there is reason to go on at once."""
         journal = self._journal
         limit = BATCH if journal.pending <= BATCH else BACKLOG
-        batch = await self._aside(threads, lambda: journal.take(limit), lost=_back)
+
+        def take() -> Batch | None:
+            batch = journal.take(limit)
+            if batch is not None:
+                batch.payloads = spelled_out(batch.payloads)
+            return batch
+
+        batch = await self._aside(threads, take, lost=_back)
         if batch is None:
             return False
         try:

@@ -16,9 +16,22 @@ LONGEST: Final = 2048
 
 _SPARE: Final = 32
 
-_prefix = os.urandom(8).hex()
-"""Of this process alone, in all its ids."""
-_numbers = itertools.count(int.from_bytes(os.urandom(4)))
+
+class Process:
+    """What the ids of all events of this process begin with, and nobody else's: 64 random bits."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Make other ids than before."""
+        self.bytes = os.urandom(8)
+        self.digits = self.bytes.hex()
+
+
+process = Process()
+numbers = itertools.count(int.from_bytes(os.urandom(4)))
+"""Of this process's events."""
 _spare: list[str] = []
 """Ids that no event has yet, the next one last: making many in a row costs a fraction of what each by itself does."""
 
@@ -31,15 +44,19 @@ def make_id() -> str:
     try:
         return _spare.pop()
     except IndexError:
-        made = [f"{_prefix}{number:016x}" for number in itertools.islice(_numbers, _SPARE)]
+        made = [event_id(process.digits, number) for number in itertools.islice(numbers, _SPARE)]
         _spare.extend(made[:0:-1])
         return made[0]
 
 
+def event_id(process: str, number: int) -> str:
+    """Return the id of an event."""
+    return f"{process}{number:016x}"
+
+
 def _differ() -> None:
     """In a forked child: make other ids than the parent."""
-    global _prefix
-    _prefix = os.urandom(8).hex()
+    process.begin()
     _spare.clear()
 
 
@@ -57,7 +74,8 @@ def encoded(event: dict[str, Any]) -> bytes:
         made = orjson.dumps(event, option=orjson.OPT_UTC_Z)
     except orjson.JSONEncodeError:
         return orjson.dumps(clean(event), option=orjson.OPT_UTC_Z)
-    return orjson.dumps(clean(event), option=orjson.OPT_UTC_Z) if b"\\u0000" in made else made
+    # `in` would first try the bytes as a number, and that fails with an exception.
+    return made if made.find(b"\\u0000") < 0 else orjson.dumps(clean(event), option=orjson.OPT_UTC_Z)
 
 
 def clean(value: Any) -> Any:

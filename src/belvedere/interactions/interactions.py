@@ -16,6 +16,7 @@ from belvedere import failures
 from belvedere.context import current
 from belvedere.conventions import OWN_LOGGER
 from belvedere.interactions import by_hand
+from belvedere.interactions.compact import NUMBER, TEXT
 from belvedere.interactions.delivery import Delivery
 from belvedere.interactions.figures import Figures, NoFigures, Tally
 from belvedere.interactions.journal import Journal
@@ -24,7 +25,7 @@ from belvedere.interactions.marker import Mark, Marks, dependency
 from belvedere.interactions.metadata import Sanitiser
 from belvedere.interactions.place import hindrance, journal_folder, name, own, share
 from belvedere.interactions.query import Page
-from belvedere.interactions.recorder import Notes, Recorder
+from belvedere.interactions.recorder import Append, Notes, Recorder
 from belvedere.interactions.retention import Retention
 from belvedere.interactions.store import Store
 from belvedere.interactions.summary import Bucket, Row
@@ -106,7 +107,7 @@ class Interactions:
             on_disk=self._folder is not None,
         )
         self._retention = Retention(self._store, retention, self._folder, self._log)
-        self._marks = Marks(self)
+        self._marks = Marks(self, NUMBER if subject_type is int else TEXT)
         self._recorders: list[Recorder] = []
         self._installed = 0
         self._running = 0
@@ -359,14 +360,14 @@ class Interactions:
             self._refresh()
             self._losses.tell(self._tally.dropped, at_once=True)
 
-    def _append_by(self, append: Callable[[bytes], bool]) -> None:
+    def _append_by(self, append: Append) -> None:
         """Have recorders call the journal itself while it is open: a step less for each request."""
         for recorder in (*self._recorders, self._by_hand):
             recorder.append = append
 
-    def _append_first(self, event: bytes) -> bool:
+    def _append_first(self, event: bytes, now: float | None = None) -> bool:
         self._open()
-        return self._journal.append(event)
+        return self._journal.append(event, now)
 
     def _on_tick(self) -> None:
         self._refresh()

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from struct import error as StructError
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from belvedere import failures
 from belvedere.context import RequestContext
-from belvedere.interactions.event import LONGEST, Subject, encoded, make_id
+from belvedere.interactions.compact import BREAKS, LAYOUT, SOMEBODY, stamp
+from belvedere.interactions.event import LONGEST, Subject, encoded, make_id, numbers, process
 from belvedere.interactions.figures import Figures
-from belvedere.interactions.marker import Marks
+from belvedere.interactions.marker import Marks, Way
 from belvedere.interactions.metadata import Sanitiser, bounded
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
-_now = datetime.now
+_now = time.time
 _METHOD: Final = 64
 """Characters of a method that are kept."""
 _COUNTERS: Final = 1000
@@ -23,6 +26,12 @@ _COUNTERS: Final = 1000
 _SHORT: Final = 13
 _CARD: Final = 10**12
 """Fewer digits than the number of a card has. What has no dot, `@` or `=` is no token, address or credential."""
+
+
+class Append(Protocol):
+    """Takes an event, and when it happened if that is known; returns whether it is kept."""
+
+    def __call__(self, payload: bytes, now: float | None = None, /) -> bool: ...
 
 
 class Recorder:
@@ -47,7 +56,7 @@ class Recorder:
         figures: Figures,
         *,
         owner: object,
-        append: Callable[[bytes], bool],
+        append: Append,
         wake: Callable[[], None],
         subject_type: type,
     ) -> None:
@@ -66,8 +75,41 @@ class Recorder:
         """Record a request that took a marked route."""
         route = request.route
         way = self._ways.get(id(route)) or self._marks.look(route)
-        if request.method not in way.methods or not self.active:
+        head = way.heads.get(request.method)
+        if head is None or not self.active:
             return
+        now = _now()
+        event = None
+        if (
+            request.notes is None
+            # Else the request id is the trace id, or was made of it.
+            and request.parent_id is None
+            and request.span_id is None
+            and not request.scope.get("query_string")
+        ):
+            scope: Any = request.route_scope
+            parameters = scope.get("path_params", _NONE)
+            for value in parameters.values():
+                # Nothing can hide in numbers and short words. The rest of a path is the route's.
+                if type(value) is not str or len(value) >= _SHORT or not value.isalnum():
+                    break
+            else:
+                user = "" if request.bound is None else _user(request.bound)
+                text = f"{head}{request.trace_id}\n{request.path}\n{parameters.get(way.subject, '')}\n{user}"
+                if text.count("\n") == BREAKS:
+                    try:
+                        event = stamp(LAYOUT, now, process.bytes, next(numbers), request.status) + text.encode()
+                    except (UnicodeEncodeError, StructError):
+                        pass  # JSON has ways to say it.
+        if self.append(event or self._json(request, way), now):
+            try:
+                self._counters[way.event]()
+            except KeyError:
+                self._count(way.event)
+        self._wake()
+
+    def _json(self, request: RequestContext, way: Way) -> bytes:
+        """Return the event of any request, whatever there is to say of it."""
         scope = request.route_scope
         parameters: Mapping[str, Any] = _NONE if scope is None else scope.get("path_params", _NONE)
         subject = None if way.subject is None else parameters.get(way.subject)
@@ -76,37 +118,25 @@ class Recorder:
         notes = None if request.notes is None else request.notes.get(self._owner)
         if notes is not None and notes.subject is not None:
             subject = notes.subject
-        path = request.path
-        for value in parameters.values():
-            # Nothing can hide in numbers and short words. The rest of a path is the route's.
-            if type(value) is not str or len(value) >= _SHORT or not value.isalnum():
-                path = self._shown(path, parameters)
-                break
         # Else the request id is the trace id, or was made of it.
         apart = request.parent_id is not None or request.span_id is not None
         metadata: dict[str, Any] = {}
         if apart or notes is not None or request.scope.get("query_string"):
             metadata = self._metadata(request, notes, apart=apart)
-        event = encoded(
+        return encoded(
             {
                 "event_id": make_id(),
                 "event_type": way.event,
                 "user_id": None if user_id is None else _text(user_id),
                 "subject": None if subject is None else self.subject(subject),
-                "path": path,
+                "path": self._shown(request.path, parameters),
                 "method": request.method,
                 "status": request.status,
                 "trace_id": request.trace_id,
                 "metadata": metadata,
-                "created_at": _now(UTC),
+                "created_at": datetime.now(UTC),
             }
         )
-        if self.append(event):
-            try:
-                self._counters[way.event]()
-            except KeyError:
-                self._count(way.event)
-        self._wake()
 
     def record(
         self,
@@ -133,7 +163,7 @@ class Recorder:
                     "status": status,
                     "trace_id": trace_id,
                     "metadata": self._given(metadata),
-                    "created_at": _now(UTC),
+                    "created_at": datetime.now(UTC),
                 }
             )
         )
@@ -209,6 +239,13 @@ def _text(value: Any) -> str | None:
     except Exception as error:
         failures.contain(Recorder.feature, error)
         return None
+
+
+def _user(bound: Mapping[str, Any]) -> str:
+    """Return who it is as a compact event says it."""
+    user_id = bound.get("user_id")
+    text = None if user_id is None else _text(user_id)
+    return "" if text is None else f"{SOMEBODY}{text}"
 
 
 class Notes:

@@ -68,7 +68,11 @@ class Counter(_Bounded, prometheus_client.Counter):
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
         """Count, in half of the steps that prometheus-client takes where there is nothing to complain about."""
-        value = self.__dict__.get("_value")
+        value: Any
+        try:
+            value = self._value
+        except AttributeError:  # of a metric with labels, which says so
+            value = None
         if value is None or amount < 0 or exemplar is not None:
             super().inc(amount, exemplar)
         else:
