@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from struct import error as StructError
+from struct import error as struct_error
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -99,7 +99,7 @@ class Recorder:
                 if text.count("\n") == BREAKS:
                     try:
                         event = stamp(LAYOUT, now, process.bytes, next(numbers), request.status) + text.encode()
-                    except (UnicodeEncodeError, StructError):
+                    except (UnicodeEncodeError, struct_error):
                         pass  # JSON has ways to say it.
         if self.append(event or self._json(request, way), now):
             try:

@@ -86,7 +86,7 @@ class Store:
         A batch with an event which the database will never take is written in halves, until that event is alone.
 
         Args:
-            payloads: events as the journal has them, each a JSON object.
+            payloads: events, each a JSON object.
 
         Raises:
             Unavailable: the database did not take them now; the whole batch is to be tried again.
