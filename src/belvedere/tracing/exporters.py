@@ -101,7 +101,10 @@ def connect(settings: TracingSettings, signal: Signal) -> Callable[[], tuple[Sen
     """Return what makes the exporter of a signal, in the thread that uses it and the process that has it.
 
     It is imported now: a thread that imports while its process forks leaves the child a lock that nobody gives back.
+    What an exporter imports when it is made, a fork waits for.
     """
+    import netrc  # noqa: F401 - which `requests` imports with the first export
+
     from opentelemetry import context
 
     module, name = _CLASSES[signal, protocol_of(settings, signal)]

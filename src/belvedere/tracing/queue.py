@@ -30,6 +30,9 @@ LAST_TRY: Final = 0.5
 _LONGEST_REASON: Final = 300
 _PAUSE: Final = 1.0
 """Seconds that a fork waits for an export; longer ones are cut off in the child."""
+_IMPORTS: Final = 30.0
+"""Seconds that a fork waits for an exporter to be made: it is imported meanwhile, and a child that is forked in the
+middle of an import never gets past that import itself."""
 
 Send = Callable[[Sequence[Any]], bool]
 """Sends items; whether they arrived."""
@@ -40,7 +43,8 @@ class Queue:
 
     Args:
         signal: what the items are, for the log.
-        connect: makes what sends them, in the thread that will; what has `shutdown` is asked to end a wait.
+        connect: makes what sends them, in the thread that will, without asking anybody elsewhere; what has `shutdown`
+            is asked to end a wait.
         limit: items that wait at most; further ones are dropped.
         batch: items that are sent together at most, and after which none waits longer.
         delay: seconds that items wait for others.
@@ -75,6 +79,7 @@ class Queue:
         self._sending = 0
         self._began = 0.0
         self._fails = False
+        self._connected = False
         self._left = 0
         self._thread: threading.Thread | None = None
         self._end: Callable[[], None] | None = None
@@ -135,7 +140,7 @@ class Queue:
 
     def pause(self) -> bool:
         """Wait a moment until nothing is being sent, and keep it so; what a thread holds then, a child never gets."""
-        return self._busy.acquire(timeout=_PAUSE)
+        return self._busy.acquire(timeout=_PAUSE if self._connected else _IMPORTS)
 
     def resume(self) -> None:
         """Go on after `pause`."""
@@ -170,6 +175,7 @@ class Queue:
                     try:
                         if send is None:
                             send, self._end = self._connect()
+                            self._connected = True
                         arrived, why = send(batch), ""
                     except Exception as error:  # whatever an exporter does not catch itself
                         arrived, why = False, f"{type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import encodings.idna  # noqa: F401 - the SDK's thread imports it with its first event; forked meanwhile, a child's never could
 import functools
 import os
 import time
