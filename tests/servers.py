@@ -185,7 +185,7 @@ def _running(
     folder: Path,
     ready: Callable[[], bool],
     environment: Mapping[str, str] | None = None,
-    number: signal.Signals = signal.SIGINT,
+    number: signal.Signals = signal.SIGTERM,
 ) -> Iterator[None]:
     """Run `command` in `folder` from the moment it is `ready` to the end of the block."""
     process = _started(command, folder, ready, environment, number)
@@ -200,7 +200,7 @@ def _started(
     folder: Path,
     ready: Callable[[], bool],
     environment: Mapping[str, str] | None = None,
-    number: signal.Signals = signal.SIGINT,
+    number: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
     """Run `command` in `folder`; return when it is `ready`, show its log if it never is."""
     log = folder / "log"

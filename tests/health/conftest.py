@@ -121,9 +121,10 @@ def process(waits: Waits, clock: Clock) -> Termination:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """The test leaves the signals' handlers as they were."""
+    """The test begins with Python's own handler of SIGINT, and leaves the signals' handlers as they were."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
     before = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a command in the background of a script has none
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)

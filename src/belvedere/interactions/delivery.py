@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
+from random import SystemRandom
 from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -36,6 +36,9 @@ GRACE: Final = 1.0
 """Seconds that a write may take when the delivery is told to stop, before it is broken off."""
 REFUSALS_LOGGED: Final = 60.0
 """Seconds between two log events about events that the database refuses."""
+
+_chance: Final = SystemRandom()
+"""The module's own generator is the application's: who seeds it expects the same numbers each time."""
 
 
 class Writes(Protocol):
@@ -274,7 +277,7 @@ class Delivery:
             reason = type(error).__name__
         if not self._failures:
             self._log("warning", InteractionEvent.UNAVAILABLE, reason=reason, pending=self._journal.pending)
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures) * _chance.uniform(0.5, 1.0)
         self._failures = min(self._failures + 1, 16)
         self._show()
         impatient = self._impatient

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Final
 
 from belvedere import failures, locking
@@ -22,6 +22,8 @@ PERIOD: Final = 3600.0
 """Seconds between two times."""
 _FILE: Final = ".pruning"
 _BEGIN: Final = datetime.min.replace(tzinfo=UTC)
+_chance: Final = SystemRandom()
+"""The module's own generator is the application's: who seeds it expects the same numbers each time."""
 
 
 class Retention:
@@ -125,7 +127,7 @@ class _Turn:
 
 
 def _moment(after: float = 0.0) -> float:
-    return time.monotonic() + after + random.uniform(0.0, PERIOD)  # noqa: S311
+    return time.monotonic() + after + _chance.uniform(0.0, PERIOD)
 
 
 def _period(given: Any) -> timedelta:
