@@ -31,6 +31,8 @@ def completes(request: HttpExchange, message: Message) -> bool:
         if message["status"] in _BODILESS or request.method == "HEAD":
             return True
         headers = message["headers"]
+        if not headers:
+            return False
         # Where Starlette puts it: comparing all of them costs more.
         name, value = headers[0]
         return bool(value == b"0" if name == b"content-length" else _EMPTY in headers)
