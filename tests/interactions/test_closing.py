@@ -187,6 +187,21 @@ async def test_told_before_trailers_end() -> None:
     assert len(answer.messages) == 4
 
 
+@pytest.mark.parametrize("headers", [{}, {"headers": []}])
+async def test_told_before_an_answer_without_headers_is_complete(headers: Message) -> None:
+    """ASGI lets an answer do without headers; the closer is told in time, also where Belvedere adds none but the id."""
+
+    async def bare(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, **headers})
+        await send({"type": "http.response.body"})
+
+    app, part = FastAPI(), Listener()
+    app.mount("/bare", bare)
+    with observed(app, part, headers=None):
+        complete, told = await complete_when_heard(app, part, "GET", "/bare/")
+    assert told == complete == 2
+
+
 async def test_told_once_whatever_happens(tmp_path: Path) -> None:
     """A 404, a 500, a probe and an answer without an end are heard of once each, with the status that was sent."""
     app, part = application(tmp_path), Listener()

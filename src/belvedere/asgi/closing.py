@@ -31,9 +31,7 @@ def completes(request: HttpExchange, message: Message) -> bool:
         if message["status"] in _BODILESS or request.method == "HEAD":
             return True
         headers = message["headers"]
-        if not headers:
-            return False
-        # Where Starlette puts it: comparing all of them costs more.
+        # Where Starlette puts it: comparing all of them costs more. There is one at least, the request's id.
         name, value = headers[0]
         return bool(value == b"0" if name == b"content-length" else _EMPTY in headers)
     if kind != "http.response.body":

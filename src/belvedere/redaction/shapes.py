@@ -178,9 +178,7 @@ def _without_addresses(text: str) -> str:
 
 _MAYBE_CARD: Final = re.compile(r"[0-9](?:[ -]?[0-9]){12}")
 _DIGITS: Final = re.compile(r"(?<![0-9A-Za-z])(?<![0-9]\.)[0-9]+(?:[ -][0-9]+)*(?![0-9A-Za-z])(?!\.[0-9])")
-_UUID: Final = re.compile(
-    r"(?<![0-9A-Za-z])([0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12})(?![0-9A-Za-z])"
-)
+_UUID: Final = re.compile(r"(?<![0-9A-Za-z])([0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12})(?![0-9A-Za-z])")
 
 
 def _without_cards(text: str) -> str:
