@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import DateTime, Integer, Select, Table, and_, bindparam, or_, select, union_all
+from sqlalchemy import BigInteger, DateTime, Select, Table, and_, bindparam, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -68,7 +68,7 @@ async def page(
             all rows; the newest are then the newest of the newest of each type.
     """
     if begin is not None:
-        moment, number = (bindparam(None, begin[0], DateTime(timezone=True)), bindparam(None, begin[1], Integer))
+        moment, number = (bindparam(None, begin[0], DateTime(timezone=True)), bindparam(None, begin[1], BigInteger))
         before = or_(table.c.created_at < moment, and_(table.c.created_at == moment, table.c.id < number))
         conditions = [*conditions, table.c.created_at <= moment, before]
     query = _newest(table, conditions, limit + 1)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from belvedere.interactions import cursor
 from belvedere.interactions.store import Store
 from tests.interactions.store.events import payload
 
@@ -98,6 +99,17 @@ async def test_rows_of_one_moment(engine: AsyncEngine) -> None:
     await store.write([payload(path=f"/{number}", event_type="ab"[number % 2]) for number in range(25)])
     assert await paths(store, limit=4) == list(reversed(range(25)))
     assert await paths(store, limit=4, event="a") == list(reversed(range(0, 25, 2)))
+
+
+async def test_ids_beyond_four_bytes(engine: AsyncEngine) -> None:
+    """Pages go on where a table has had more rows than 32 bits count, and whatever number a cursor is made up of."""
+    store = Store(engine)
+    await store.create()
+    await store.write([payload(path=f"/{number}") for number in range(5)])
+    async with engine.begin() as connection:
+        await connection.execute(store.table.update().values(id=store.table.c.id + 2**31))
+    assert await paths(store, limit=2) == list(reversed(range(5)))
+    assert len((await store.query(after=cursor.encode(datetime.now(UTC), 2**63 - 1))).items) == 5
 
 
 async def test_pages_stay_while_rows_are_written(store: Store) -> None:
