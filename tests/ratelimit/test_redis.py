@@ -100,6 +100,60 @@ async def test_whoever_waits_as_told_is_let_through(store: Redis, strategy: str)
             assert (await ask(app)).status == 200
 
 
+def costing(limiter: RateLimiter, text: str) -> FastAPI:
+    """Return an application whose requests say themselves what they cost."""
+    return limited(limiter, text, cost=lambda request: int(request.headers["x-cost"]))
+
+
+def costs(amount: int) -> dict[str, Any]:
+    return {"headers": [(b"x-cost", str(amount).encode())]}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_what_is_refused_takes_nothing_whatever_it_costs(store: Redis, strategy: str) -> None:
+    """As in memory: what costs more than is left leaves it to whoever asks for less, and says how much that is."""
+    for url in (None, store.url):
+        limiter = RateLimiter(url, strategy=strategy, timeout=PATIENT)
+        app = costing(limiter, "10/hour")
+        with observed(app, limiter):
+            async with running(app):
+                answers = [await ask(app, **costs(cost)) for cost in (11, 7, 4, 4, 3, 1, 11)]
+                told = [answer.all("ratelimit")[0].split(";")[1] for answer in answers]
+                assert [answer.status for answer in answers] == [429, 200, 429, 429, 200, 429, 429], url
+                assert told == ["r=10", "r=3", "r=3", "r=3", "r=0", "r=0", "r=0"], url
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_processes_count_costs_together(store: Redis, strategy: str) -> None:
+    """Of requests of several costs at once, by two processes, as many pass as the limit has room for, and no more."""
+    one, other = (RateLimiter(store.url, strategy=strategy, timeout=PATIENT) for _ in range(2))
+    apps = [costing(limiter, "20/hour") for limiter in (one, other)]
+    with observed(apps[0], one), observed(apps[1], other):
+        async with running(apps[0]), running(apps[1]):
+            answers = await asyncio.gather(*(ask(app, **costs(3)) for app in apps * 15))
+            assert [answer.status for answer in answers].count(200) == 6
+            rest = await asyncio.gather(*(ask(app, **costs(1)) for app in apps * 5))
+            assert [answer.status for answer in rest].count(200) == 2
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_whoever_waits_as_told_is_let_through_at_its_cost(store: Redis, strategy: str) -> None:
+    """`Retry-After` is the time until there is room for what was asked for, not for a request of 1."""
+    limiter = RateLimiter(store.url, strategy=strategy, timeout=PATIENT)
+    app = costing(limiter, "8/2 seconds")
+    with observed(app, limiter):
+        async with running(app):
+            assert (await ask(app, **costs(2))).status == 200
+            await asyncio.sleep(1.3)  # so that what is left comes back in two parts
+            answers = [await ask(app, **costs(6)) for _ in range(2)]
+            while answers[-1].status == 200:  # a slow machine
+                answers.append(await ask(app, **costs(6)))
+            (seconds,) = answers[-1].all("retry-after")
+            assert int(seconds) <= 4
+            await asyncio.sleep(int(seconds) + 0.005)
+            assert (await ask(app, **costs(6))).status == 200
+
+
 async def test_one_round_trip_for_each_request_and_one_connection(store: Redis) -> None:
     """A hit and what is left are asked for together; so are those of requests at the same time."""
     async with serving(store, "1000/minute") as (app, _):

@@ -15,10 +15,10 @@ from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
-from math import floor
 from typing import Any, Protocol
 
 from belvedere.ratelimit.policy import Decision, Policy
+from belvedere.ratelimit.sliding import decision, weighted
 
 MAX_KEYS = 100_000
 """Keys that are held at once; 47 to 49 MB, measured with a million hashed ones."""
@@ -112,31 +112,14 @@ class SlidingWindow:
         elif now >= begin + window:
             begin, before, used = begin + window, used, 0
         elapsed = now - begin
-        weighted = floor(before * (1 - elapsed / window)) + int(used)
-        allowed = weighted + cost <= amount
+        allowed = weighted(before, used, window, elapsed) + cost <= amount
         if allowed:
             used += cost
-            weighted += cost
         cell[:] = begin, before, used
-        reset = _until_room(before, used, amount, window, 1 if allowed else cost) - elapsed
-        return Decision(allowed, amount - weighted, max(reset, 0.0))
+        return decision(before, used, window, elapsed, amount=amount, refused=None if allowed else cost)
 
     def spent(self, amount: int, window: float, reset: float, now: float) -> list[float]:
         return [now + reset - window, 0, amount]
-
-
-def _until_room(before: float, used: float, amount: int, window: float, cost: int) -> float:
-    """Return when, in seconds from the beginning of its window, a sliding window has room for `cost`.
-
-    `floor(before * share) + used + cost <= amount` holds as soon as `before * share` falls below the next integer.
-    """
-    if cost > amount:
-        return window
-    room = amount - used - cost
-    if room >= 0:
-        return window * (1 - (room + 1) / before) if before > room else 0.0
-    share = (amount - cost + 1) / used
-    return window + window * max(0.0, 1 - share)
 
 
 ALGORITHMS: dict[str, Callable[[], Algorithm]] = {

@@ -49,10 +49,6 @@ class PipelinedRedis(Redis):
         self.waiting.append((args, options, answer))
         return await answer
 
-    async def ttl(self, name: Any) -> Any:
-        """Return the seconds that a key has left, with their fraction: Redis rounds, and may so say too little."""
-        return await self.pttl(name) / 1000
-
     def _depart(self) -> None:
         if self.waiting and self.flight is None:
             commands, self.waiting = self.waiting, []

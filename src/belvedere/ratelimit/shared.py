@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from limits.aio.storage import Storage
-from limits.aio.strategies import STRATEGIES, FixedWindowRateLimiter, RateLimiter
 from limits.storage import storage_from_string
 
 from belvedere.ratelimit.availability import Availability
+from belvedere.ratelimit.counting import Counting, counting
 from belvedere.ratelimit.patience import Patience
 from belvedere.ratelimit.policy import Decision, Policy, policies
 
@@ -41,7 +39,7 @@ class SharedStore:
 
     def __init__(self, url: str, strategy: str, prefix: str, timeout: float) -> None:
         self._url = url.removeprefix("async+")
-        self._kind: Callable[[Any], RateLimiter] = STRATEGIES[strategy]
+        self._strategy = strategy
         # Each strategy keeps something else under its keys: one that follows another must not meet them.
         self._prefix = f"{prefix}:{strategy.partition('-')[0]}"
         self._timeout = timeout
@@ -49,7 +47,7 @@ class SharedStore:
         self._plain = parts.scheme in PLAIN_REDIS
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
-        self._rate: RateLimiter
+        self._counting: Counting
         self._storage: Storage
         self.name = without_secrets(self._url)
         self.availability = Availability(self.name, self.connect, secrets(self._url))
@@ -105,19 +103,7 @@ class SharedStore:
 
     async def _take(self, policy: Policy, where: str, key: str, cost: int) -> Decision:
         # The library's own prefix of keys cannot be set in its version 5.0, nor in every storage.
-        where = f"{self._prefix}/{where}"
-        # Both are asked for at once, and answered in this order.
-        if isinstance(self._rate, FixedWindowRateLimiter):
-            identity = policy.item.key_for(where, key)
-            used, end = await asyncio.gather(
-                self._storage.incr(identity, policy.window, cost), self._storage.get_expiry(identity)
-            )
-            return Decision(used <= policy.amount, policy.amount - used, end - time.time())
-        allowed, (end, left) = await asyncio.gather(
-            self._rate.hit(policy.item, where, key, cost=cost), self._rate.get_window_stats(policy.item, where, key)
-        )
-        # Of a sliding window that has just begun the library says that it is over now.
-        return Decision(allowed, left, end - time.time() if end - time.time() > 0.0005 else policy.window)
+        return await self._counting.take(policy, f"{self._prefix}/{where}", key, cost)
 
     def _belong(self) -> None:
         """Have connections of this process and this event loop; those of another one cannot be used."""
@@ -143,7 +129,7 @@ class SharedStore:
             bridge.connection_getter = lambda _: client
             bridge.register_scripts()
         self._storage = storage  # type: ignore[assignment]
-        self._rate = self._kind(self._storage)
+        self._counting = counting(self._strategy, self._storage)
 
     def _client(self) -> Any:
         return getattr(getattr(self._storage, "bridge", None), "storage", None)
