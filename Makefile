@@ -5,7 +5,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 export PORT ?= 8000
 
-.PHONY: help demo test matrix check bench load rolling soak endurance services lock clean FORCE
+.PHONY: help demo test backends matrix check bench load rolling soak endurance services lock clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ test: .venv .venv-oldest ## Run the suite on the newest FastAPI, with coverage, 
 	.venv-oldest/bin/python -m pytest -n auto --ignore=tests/processes --ignore=tests/soak --ignore=tests/examples/property \
 		--ignore=tests/examples/security --ignore=tests/interactions/store --ignore=tests/interactions/journal \
 		--ignore=tests/integrations --ignore=tests/test_worker.py
+
+backends: .venv ## Run what needs Elasticsearch, a Collector and Jaeger, those of tests/backends/compose.yaml, which run already
+	REQUIRE_BACKENDS=1 .venv/bin/python -m pytest -n auto tests/tracing/test_backends.py tests/processes/test_one_trace.py \
+		tests/integrations/test_elasticsearch.py tests/integrations/test_conformance.py -k 'backends or one_trace or elasticsearch'
 
 matrix: .venv-matrix ## Run the suite on every supported Python and FastAPI, or on some: PYTHON=3.13 FASTAPI=0.128,newest
 	@.venv-matrix/bin/nox --$(if $(filter 1,$(REQUIRE_INTERPRETERS)),,no-)error-on-missing-interpreters

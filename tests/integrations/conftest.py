@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -15,6 +14,7 @@ from elasticsearch._async.client import _base as async_base
 from elasticsearch._sync.client import _base as sync_base
 
 import belvedere
+from tests.backends.addresses import needed
 from tests.celeryworker import SHOP, broker, working
 from tests.conftest import or_skip
 from tests.drive import observed, written
@@ -83,10 +83,8 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def elasticsearch_url(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a real Elasticsearch, `ELASTICSEARCH_URL`, whose version the client is made to speak."""
-    url = os.environ.get("ELASTICSEARCH_URL")
-    if not url:
-        pytest.skip("no Elasticsearch: set ELASTICSEARCH_URL to one of 8 or later without authentication")
+    """The URL of a real Elasticsearch, 8 or later, without authentication; the client is made to speak its version."""
+    (url,) = needed("ELASTICSEARCH_URL")
     with urlopen(url) as answer:  # noqa: S310
         major = int(json.load(answer)["version"]["number"].partition(".")[0])
     if major < elasticsearch.__version__[0]:

@@ -1,6 +1,6 @@
 """Elasticsearch: what its check tells, which calls are counted and traced, and that no query is shown.
 
-Some run on a real server alone, where `ELASTICSEARCH_URL` names one; what is wrong with a cluster, a server of the
+Some run on a real server alone (`ELASTICSEARCH_URL`); what is wrong with a cluster, a server of the
 tests' own tells.
 """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from typing import Any
 
 import httpx
 import pytest
-from google.protobuf import json_format  # type: ignore[import-untyped]
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from tests.backends.addresses import needed
 from tests.celeryworker import working
 from tests.ports import free_port
 from tests.processes.launch import Process, command, running, wait_for
 from tests.tracing.receiver import Receiver, receiving
+from tests.tracing.written import written
 
 SHOP = """
 import os
@@ -179,23 +178,7 @@ def _shown(jaeger: str, trace_id: str) -> list[Spot]:
 
 
 def _written(path: str, trace_id: str) -> list[Spot]:
-    receiver = Receiver()
-    for line in Path(path).read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n") and trace_id in line:
-            receiver.take_spans(_parsed(json.loads(line)))
-    return _received(receiver, trace_id)
-
-
-def _parsed(written: dict[str, Any]) -> trace_service_pb2.ExportTraceServiceRequest:
-    # OTLP's JSON has ids in hex, where that of Protobuf has base64.
-    for of in written["resourceSpans"]:
-        for scope in of["scopeSpans"]:
-            for span in scope["spans"]:
-                for key in ("traceId", "spanId", "parentSpanId"):
-                    span[key] = b64encode(bytes.fromhex(span.get(key, ""))).decode()
-    request = trace_service_pb2.ExportTraceServiceRequest()
-    json_format.ParseDict(written, request, ignore_unknown_fields=True)
-    return request
+    return _received(written(path, trace_id), trace_id)
 
 
 @pytest.fixture(params=["own", "collector over http", "collector over grpc", "jaeger"])
@@ -210,9 +193,8 @@ def destination(request: pytest.FixtureRequest) -> Iterator[Destination]:
         "collector over http": ("OTLP_FILE", "OTLP_HTTP_URL", "http/protobuf", _written),
         "collector over grpc": ("OTLP_FILE", "OTLP_GRPC_URL", "grpc", _written),
     }[request.param]
-    if missing := [name for name in (query, endpoint) if name not in os.environ]:
-        pytest.skip(f"no {', '.join(missing)}")
-    yield Destination(os.environ[endpoint], protocol, partial(arrived, os.environ[query]))
+    there, at = needed(query, endpoint)
+    yield Destination(at, protocol, partial(arrived, there))
 
 
 def test_a_request_is_one_trace(destination: Destination, tmp_path: Path, postgres_url: str, broker_url: str) -> None:

@@ -1,11 +1,13 @@
-"""A real OpenTelemetry Collector and a real Jaeger take what is exported; by the addresses of theirs in variables."""
+"""A real OpenTelemetry Collector and a real Jaeger take what is exported, where variables say that there are such."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -13,22 +15,19 @@ from fastapi import FastAPI
 from opentelemetry import trace
 
 import belvedere
+from tests.backends.addresses import address, needed
 from tests.drive import ask, running, samples
 from tests.tracing.conftest import Lines, Observe
+from tests.tracing.receiver import values
+from tests.tracing.written import written
 
 DEADLINE = 30.0
 
-
-def address(variable: str) -> str:
-    """Return where a server is, or skip the test."""
-    found = os.environ.get(variable)
-    if not found:
-        pytest.skip(f"no {variable}")
-    return found
+T = TypeVar("T")
 
 
 def shop() -> FastAPI:
-    app = FastAPI(title="Shop", version="1.2.3")
+    app = FastAPI(version="1.2.3")
 
     @app.get("/items/{item_id}")
     async def item(item_id: int) -> int:
@@ -43,26 +42,45 @@ def shop() -> FastAPI:
     ("protocol", "variable"), [("http/protobuf", "OTLP_HTTP_URL"), ("grpc", "OTLP_GRPC_URL")], ids=["http", "grpc"]
 )
 async def test_a_collector_takes_all_signals(protocol: str, variable: str, observe: Observe, lines: Lines) -> None:
-    """Spans, log records and metrics: nothing is refused, and nothing is lost."""
-    tracing = {"endpoint": address(variable), "protocol": protocol}
+    """Spans, log records and metrics: nothing is refused or lost, and all of it is what the Collector tells."""
+    (endpoint,) = needed(variable)
+    service = f"shop-{uuid4().hex}"
     app = shop()
-    obs = observe(app, tracing=tracing, logs={"format": "json", "otlp": True}, metrics={"otlp": True})
+    tracing = {"endpoint": endpoint, "protocol": protocol}
+    logs = {"format": "json", "otlp": True}
+    obs = observe(app, service=service, tracing=tracing, logs=logs, metrics={"otlp": True})
     async with running(app):
-        for item in (1, 0):
-            await ask(app, path=f"/items/{item}")
+        ids = [(await ask(app, path=f"/items/{item}")).id for item in (1, 0)]
     assert await samples(app, "belvedere_spans_dropped_total", "belvedere_log_records_dropped_total") == {}
     assert obs.report()["tracing"]["state"] == "on"
     assert lines("export_failed") == []
+    if file := address("OTLP_FILE"):
+        arrived = await until(lambda: written(file, service), lambda got: len(got.metrics) > 0)
+        assert Counter(sent.item.name for sent in arrived.spans) == {"GET /items/{item_id}": 2, "look": 2}
+        assert {sent.trace_id for sent in arrived.spans} == {found.replace("-", "") for found in ids}
+        events = Counter(sent.item.body.string_value for sent in arrived.records if sent.trace_id.strip("0"))
+        assert events == {"looked": 2, "request_processed": 2, "unhandled_exception": 1}
+        assert {sent.trace_id for sent in arrived.records} >= {sent.trace_id for sent in arrived.spans}
+        (counted,) = (sent.item for sent in arrived.metrics if sent.item.name == "http_requests_total")
+        assert [(values(point.attributes)["status"], point.as_double) for point in counted.sum.data_points] == [
+            ("200", 1),
+            ("500", 1),
+        ]
+        everything = [*arrived.spans, *arrived.records, *arrived.metrics]
+        assert {(sent.resource["service.name"], sent.resource["service.version"]) for sent in everything} == {
+            (service, "1.2.3")
+        }
 
 
 async def test_jaeger_shows_the_trace(observe: Observe) -> None:
     """The trace whose id is the request's is there: the server span, its child, tags, process and the exception."""
-    query = address("JAEGER_URL")
+    query, endpoint = needed("JAEGER_URL", "JAEGER_OTLP_HTTP_URL")
     app = shop()
-    observe(app, tracing={"endpoint": address("JAEGER_OTLP_HTTP_URL")})
+    observe(app, tracing={"endpoint": endpoint})
     async with running(app):
         answer = await ask(app, path="/items/0")
-    found = await asyncio.to_thread(_trace, f"{query}/api/traces/{answer.id.replace('-', '')}")
+    url = f"{query}/api/traces/{answer.id.replace('-', '')}"
+    found = await until(lambda: _trace(url), lambda got: len(got["spans"]) == 2)
     spans = {span["operationName"]: span for span in found["spans"]}
     assert spans.keys() == {"GET /items/{item_id}", "look"}
     server, child = spans["GET /items/{item_id}"], spans["look"]
@@ -81,11 +99,16 @@ async def test_jaeger_shows_the_trace(observe: Observe) -> None:
 
 
 def _trace(url: str) -> dict[str, Any]:
+    answer = httpx.get(url, timeout=5)
+    for found in answer.json()["data"] or () if answer.status_code == 200 else ():
+        return dict(found)
+    return {"spans": []}
+
+
+async def until(look: Callable[[], T], arrived: Callable[[T], bool]) -> T:
+    """Look again until it has arrived; return what was seen."""
     deadline = time.monotonic() + DEADLINE
-    while True:
-        answer = httpx.get(url, timeout=5)
-        for found in answer.json()["data"] or () if answer.status_code == 200 else ():
-            if len(found["spans"]) == 2:
-                return dict(found)
-        assert time.monotonic() < deadline, url
-        time.sleep(0.1)
+    while not arrived(found := await asyncio.to_thread(look)):
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.1)
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from elasticsearch import AsyncElasticsearch, Elasticsearch
 
 from belvedere import conventions, integrations
 from belvedere.integrations._elasticsearch.part import PERFORM
+from tests.backends.addresses import address
 from tests.integrations.relay import Relay
 from tests.integrations.subjects.subject import READY, SECRET, Relays, Subject
 
@@ -41,7 +41,7 @@ async def elasticsearch_sync(request: pytest.FixtureRequest, relays: Relays) -> 
 
 async def _elasticsearch(request: pytest.FixtureRequest, relays: Relays) -> tuple[Relay, str]:
     """Have a relay before a real server, or before what answers as one does; return it and its URL."""
-    url = os.environ.get("ELASTICSEARCH_URL") and request.getfixturevalue("elasticsearch_url")
+    url = address("ELASTICSEARCH_URL") and request.getfixturevalue("elasticsearch_url")
     parts = urlsplit(url or request.getfixturevalue("cluster").url)
     relay = await relays(parts.hostname or "127.0.0.1", parts.port or 9200)
     return relay, f"http://127.0.0.1:{relay.port}"
