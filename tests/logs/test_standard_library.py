@@ -266,10 +266,12 @@ def test_console_handlers_of_the_applications_own_loggers_are_taken_too(
     assert [state(name) for name in names] == before
 
 
-@pytest.mark.parametrize("kind", ["rich", "file"])
+@pytest.mark.parametrize("kind", ["rich", "rich's own", "file"])
 def test_other_handlers_that_write_to_the_console(start: Start, lines: Lines, kind: str) -> None:
     """rich's handler, and a file that is the console, would write each line a second time, as text."""
     handler: logging.Handler = logging.Handler() if kind == "rich" else logging.FileHandler("/dev/stdout", delay=True)
+    if kind == "rich's own":
+        handler = pytest.importorskip("rich.logging").RichHandler()
     if kind == "rich":
         handler.console = types.SimpleNamespace(file=sys.stdout)  # type: ignore[attr-defined]
     root = logging.getLogger()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
-import sys
+import math
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
-from belvedere import conventions
+from belvedere import conventions, failures
 from belvedere.logs.bridge import RECORD_KEYS, Handler
+from belvedere.logs.consoles import is_console, leads_to_console
 from belvedere.logs.levels import LEVELS
+from belvedere.logs.relays import Relays
 from belvedere.logs.servers import ACCESS_LOGGERS, SERVER_LOGGERS, is_server
-from belvedere.logs.stderr import StandardError
 
 Attribute = tuple[logging.Logger, str]
 
 
 class Takeover:
-    """Puts `handler` on the root logger, and takes console handlers off all loggers.
+    """Puts `handler` on the root logger, and takes console handlers off all loggers and from behind other handlers.
 
     Whatever else listens (files, pytest's, Sentry's) stays. `take` may be called again at any time: it takes over
     what others have changed since, and remembers that as what is to be given back.
@@ -35,16 +38,19 @@ class Takeover:
         self._before: dict[Attribute, Any] = {}
         self._ours: dict[Attribute, Any] = {}
         self._make_record: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+        self._since: dict[logging.Logger, float] = {}
+        self._relays = Relays(handler, self._came, take_again)
+        self._last_resort: tuple[logging.Handler, Handler] | None = None
 
     def take(self, level: str, quiet: Mapping[str, str], *, silence_access: bool) -> None:
         root = logging.getLogger()
         self.handler.silences_access = silence_access
+        self._relays.look()
         if self.handler not in root.handlers:
             # Somebody has configured anew: what was there before is nobody's any more.
             self._removed.pop(root, None)
         self._take_console_handlers(root)
-        if self.handler not in root.handlers:
-            root.addHandler(self.handler)
+        self._attach(root)
         for logger in _existing(SERVER_LOGGERS):
             self._take_console_handlers(logger)
             self._set(logger, "propagate", not (silence_access and logger.name in ACCESS_LOGGERS))
@@ -59,6 +65,14 @@ class Takeover:
             before = logging.Logger.makeRecord
             self._make_record = (before, _tolerant(before, self._about_to_write))
             logging.Logger.makeRecord = self._make_record[1]  # type: ignore[method-assign]
+        if self._last_resort is None and logging.lastResort is not None:
+            # It prints to stderr what comes from a logger that has no handler, and none above it.
+            last = Handler()
+            last.setLevel(logging.lastResort.level)
+            self._last_resort = (logging.lastResort, last)
+            logging.lastResort = last
+        if self._last_resort is not None:
+            self._last_resort[1].silences_access = silence_access
 
     def set_levels(self, level: str, quiet: Mapping[str, str]) -> None:
         """Have loggers let through what the pipeline wants, and no less than others on the root logger were given."""
@@ -75,9 +89,11 @@ class Takeover:
 
     def give_back(self) -> None:
         """Leave handlers, levels and propagation as they would be without us."""
-        logging.getLogger().removeHandler(self.handler)
-        for logger, removed in self._removed.items():
+        for logger in list(self._since):
             logger.removeHandler(self.handler)
+        self._since.clear()
+        self._relays.give_back()
+        for logger, removed in self._removed.items():
             for place, handler in removed:
                 if handler not in logger.handlers:
                     logger.handlers.insert(place, handler)
@@ -87,18 +103,36 @@ class Takeover:
         if self._make_record is not None and logging.Logger.makeRecord is self._make_record[1]:
             logging.Logger.makeRecord = self._make_record[0]  # type: ignore[method-assign]
         self._make_record = None
+        if self._last_resort is not None and logging.lastResort is self._last_resort[1]:
+            logging.lastResort = self._last_resort[0]
+        self._last_resort = None
 
     def _about_to_write(self, logger: logging.Logger) -> None:
-        # Somebody who has wrapped makeRecord may call ours when all is given back.
-        if self._make_record is not None and self._lost(logger):
-            self._take_again()
+        try:
+            # Somebody who has wrapped makeRecord may call ours when all is given back.
+            if self._make_record is not None and self._lost(logger):
+                self._take_again()
+        except Exception as error:  # loggers and handlers may be somebody's own; whoever logs must not pay for it
+            failures.contain("logs", error)
+
+    def _came(self, record: logging.LogRecord) -> bool:
+        """Whether a record came to us when it was logged, in this process and with our handler in its way."""
+        if record.process is not None and record.process != os.getpid():
+            return False
+        made = logging.Logger.manager.loggerDict.get(record.name)
+        logger = made if isinstance(made, logging.Logger) else logging.getLogger()
+        while self.handler not in logger.handlers:
+            if not logger.propagate or logger.parent is None:
+                return False
+            logger = logger.parent
+        return record.created >= self._since.get(logger, math.inf)
 
     def _lost(self, logger: logging.Logger) -> bool:
         """Whether lines of that logger go to a console, or, a server's, do not come to us."""
         first = logger
         while logger.parent is not None:
             for handler in logger.handlers:
-                if handler is not self.handler and _is_console(handler):
+                if handler is not self.handler and leads_to_console(handler):
                     return True
             if not logger.propagate:
                 ours = self._ours.get((logger, "propagate"), True) is False
@@ -108,10 +142,16 @@ class Takeover:
 
     def _take_the_place_of_consoles(self, logger: logging.Logger) -> None:
         """Have what an application's own logger wrote to a console come to us, once."""
-        self._take_console_handlers(logger)
-        if logger in self._removed:
-            change = logger.removeHandler if self._above(logger) else logger.addHandler
-            change(self.handler)
+        if self._take_console_handlers(logger) or logger in self._removed:
+            if not self._above(logger):
+                self._attach(logger)
+            elif self._since.pop(logger, None) is not None:
+                logger.removeHandler(self.handler)
+
+    def _attach(self, logger: logging.Logger) -> None:
+        if self.handler not in logger.handlers:
+            logger.addHandler(self.handler)
+            self._since[logger] = time.time()
 
     def _above(self, logger: logging.Logger) -> bool:
         """Whether a logger's lines come to us by those above it."""
@@ -121,14 +161,16 @@ class Takeover:
                 return True
         return False
 
-    def _take_console_handlers(self, logger: logging.Logger) -> None:
-        found = [(place, handler) for place, handler in enumerate(logger.handlers) if _is_console(handler)]
+    def _take_console_handlers(self, logger: logging.Logger) -> bool:
+        """Take off those of a logger, and have relays stand in for those behind its handlers; return whether any do."""
+        found = [(place, handler) for place, handler in enumerate(logger.handlers) if is_console(handler)]
         if found:
             # Where a logger has been configured again, its old handlers are nobody's any more either.
             kept = self._removed.get(logger, []) if self.handler in logger.handlers or logger.parent is None else []
             self._removed[logger] = [*kept, *found]
             for _, handler in found:
                 logger.removeHandler(handler)
+        return self._relays.place(logger.handlers)
 
     def _set(self, logger: logging.Logger, attribute: str, value: Any) -> None:
         place = (logger, attribute)
@@ -165,24 +207,6 @@ def _made() -> list[logging.Logger]:
     """Return all loggers that there are but root, each after those above it."""
     made = [one for one in list(logging.Logger.manager.loggerDict.values()) if isinstance(one, logging.Logger)]
     return sorted(made, key=lambda logger: logger.name)
-
-
-def _is_console(handler: logging.Handler) -> bool:
-    """Whether a handler writes to this process's stdout or stderr, as those of `basicConfig`, servers and rich do."""
-    if isinstance(handler, logging.FileHandler):
-        return handler.baseFilename in _CONSOLE_FILES
-    if isinstance(handler, logging.StreamHandler):
-        stream = handler.stream
-    else:
-        stream = getattr(getattr(handler, "console", None), "file", None)
-        if stream is None:
-            return False
-    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    return any(stream is one for one in streams) or isinstance(stream, StandardError)
-
-
-_CONSOLE_FILES: Final = frozenset({"/dev/stdout", "/dev/stderr"})
-"""Names by which containers have a handler of files write to the console."""
 
 
 def _tolerant(
