@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import belvedere
 from belvedere.tracing.queue import GOODBYE
+from belvedere.wiring.findings import findings
 from tests import drive
 from tests.drive import ask, running
 from tests.tracing.conftest import Kept, Lines, Observe
@@ -155,6 +156,39 @@ async def test_without_an_endpoint_the_report_says_so(
     assert obs.report()["metrics"]["why"].endswith(why)
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     assert obs.report()["logs"]["why"].endswith("; not exported over OTLP: OTEL_SDK_DISABLED is true")
+
+
+@pytest.mark.parametrize("preferred", ["delta", "LowMemory", "else"])
+async def test_another_temporality_is_refused(
+    preferred: str, observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What all workers have counted together cannot be sent as differences; the report and its findings say so."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", preferred)
+    app = shop()
+    obs = observe(app, tracing={"endpoint": receiver.http, "sample": 0}, metrics={"otlp": True})
+    async with running(app):
+        await ask(app, path="/items/1")
+        (found,) = findings(obs)
+    assert f"METRICS_TEMPORALITY_PREFERENCE={preferred} is not followed" in found["finding"]
+    assert found["feature"] == "metrics"
+    assert f"TEMPORALITY_PREFERENCE={preferred} is not followed" in obs.report()["metrics"]["why"]
+    last = {sent.item.name: sent.item for sent in receiver.metrics}
+    assert last["http_request_duration_seconds"].histogram.aggregation_temporality == 2
+    assert last["http_requests_total"].sum.aggregation_temporality == 2
+
+
+@pytest.mark.parametrize("preferred", ["cumulative", "Cumulative", "", None])
+async def test_the_temporality_that_is_asked_for(
+    preferred: str | None, observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cumulative is what is sent, and nothing to tell of."""
+    if preferred is not None:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", preferred)
+    app = shop()
+    obs = observe(app, tracing={"endpoint": receiver.http, "sample": 0}, metrics={"otlp": True})
+    async with running(app):
+        assert findings(obs) == []
+    assert "TEMPORALITY" not in obs.report()["metrics"]["why"]
 
 
 async def test_logs_alone(observe: Observe, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from belvedere import failures
 from belvedere.context import current
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from belvedere.tracing.queue import Queue, Send
 
 Line = dict[str, Any]
+
+_TEMPORALITY: Final = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+"""https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/#additional-environment-variable-configuration"""
 
 
 class Otlp:
@@ -73,7 +76,22 @@ class Otlp:
         endpoint = self._endpoint(signal)
         if not endpoint:
             return "; not exported over OTLP: no endpoint (OTEL_EXPORTER_OTLP_ENDPOINT or tracing.endpoint)"
-        return f"; exported over OTLP to {self._redactor.text(endpoint)}"
+        told = f"; exported over OTLP to {self._redactor.text(endpoint)}"
+        return f"{told}; {refused}" if signal == "metrics" and (refused := self.refused) else told
+
+    @property
+    def refused(self) -> str | None:
+        """What is asked of the metrics by a variable of OpenTelemetry's and not done; `None` if there is no such thing.
+
+        Differences since the last export are known to the worker alone that made it. When another takes over, what was
+        counted between the two exports would be lost or sent twice.
+        """
+        preferred = os.environ.get(_TEMPORALITY, "").strip()
+        if self._metrics is None or preferred.lower() in {"", "cumulative"}:
+            return None
+        return (
+            f"{_TEMPORALITY}={self._redactor.text(preferred[:64])} is not followed: all workers' metrics are cumulative"
+        )
 
     async def start(self) -> None:
         """Begin to export metrics, every so often."""

@@ -31,6 +31,8 @@ def findings(observability: Observability) -> list[Finding]:
     found += [_yielded(observability, path) for path in observability._yielded]
     if metrics is not None:
         found += [_hidden(name) for name in metrics.hidden()]
+    if (refused := observability._otlp.refused) is not None:
+        found.append(_temporality(refused))
     return found
 
 
@@ -67,4 +69,12 @@ def _hidden(name: str) -> Finding:
         "feature": "metrics",
         "finding": f"the application's own metric {name} is not served: Belvedere's has that name",
         "remedy": "rename it; Belvedere's HTTP metrics can be renamed by the setting metrics.names",
+    }
+
+
+def _temporality(refused: str) -> Finding:
+    return {
+        "feature": "metrics",
+        "finding": refused,
+        "remedy": "have the collector make the differences (its cumulativetodelta processor), and unset the variable",
     }
