@@ -207,8 +207,8 @@ async def test_a_collector_that_refuses_is_told_once_a_minute(
     assert "401" in told[0]["reason"]
 
 
-def test_a_queue_is_bounded_and_counts() -> None:
-    """What it has no room for is dropped at once, and counted; the rest is sent in batches, in order."""
+def test_a_queue_is_bounded_and_counts(caplog: pytest.LogCaptureFixture) -> None:
+    """What it has no room for is dropped at once, counted and told; the rest is sent in batches, in order."""
     sent: list[list[Any]] = []
     opened = threading.Event()
 
@@ -231,9 +231,27 @@ def test_a_queue_is_bounded_and_counts() -> None:
     opened.set()
     assert queue.flush(10)
     assert sent == [["first"], [0, 1], [2, 3], [4]]
+    (record,) = [record for record in caplog.records if record.message == "export_failed"]
+    assert (vars(record)["reason"], vars(record)["dropped"]) == ("the queue was full", 3)
     queue.close()
     queue.put("late")
     assert len(sent) == 4
+
+
+async def test_headers_that_are_none(
+    observe: Observe, receiver: Receiver, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands in the variable of headers is a secret in any form: the exporter's complaint would show it."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"api-key {SECRET}")
+    receiver.status = 401
+    app = shop()
+    observe(app, tracing={"endpoint": receiver.http})
+    async with running(app):
+        await ask(app, path="/items/1")
+    written = lines()
+    (told,) = [line for line in written if line["event"] == "export_failed"]
+    assert "401" in told["reason"]
+    assert SECRET not in str(written)
 
 
 def test_an_exporter_that_raises_is_kept_from_everybody(caplog: pytest.LogCaptureFixture) -> None:

@@ -31,7 +31,7 @@ _hush = _Hush()
 def hush_exporters() -> None:
     """Have the loggers of all exporters that are imported keep quiet in threads that are hushed, now and later."""
     for name in list(sys.modules):
-        if name.startswith(("opentelemetry.exporter.", "opentelemetry.sdk.")):
+        if name.startswith(("opentelemetry.exporter.", "opentelemetry.sdk.", "opentelemetry.util.")):
             logger = logging.root.manager.loggerDict.get(name)
             if isinstance(logger, logging.Logger) and _hush not in logger.filters:
                 logger.addFilter(_hush)

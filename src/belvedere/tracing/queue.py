@@ -76,6 +76,7 @@ class Queue:
 
     def _reset(self) -> None:
         self._items: deque[Any] = deque()
+        self._full = 0
         self._sending = 0
         self._began = 0.0
         self._fails = False
@@ -120,7 +121,8 @@ class Queue:
         if not self.flush(seconds) and not self._left:
             self._left = len(self._items) + self._sending
             self._told = -TOLD_EVERY
-            self._tell("the collector has not taken them by the end of the service", self._left)
+            missing = self._left + self._newly_full()
+            self._tell("the collector has not taken them by the end of the service", missing)
 
     def close(self, seconds: float = GOODBYE) -> None:
         """Send what waits, in at most so many seconds; what is then left is dropped."""
@@ -176,6 +178,7 @@ class Queue:
                         if send is None:
                             send, self._end = self._connect()
                             self._connected = True
+                            said.clear()  # of variables it cannot read, and one holds headers
                         arrived, why = send(batch), ""
                     except Exception as error:  # whatever an exporter does not catch itself
                         arrived, why = False, f"{type(error).__name__}: {error}"
@@ -185,11 +188,18 @@ class Queue:
                 if not arrived:
                     self.dropped["export_failed"] += len(batch)
                     self._tell(why or (said[0] if said else "the collector is away"), len(batch))
+                if full := self._newly_full():
+                    self._tell("the queue was full", full)
                 with self._sent:
                     self._sending = 0
                     self._sent.notify_all()
             with self._sent:
                 self._sent.notify_all()
+
+    def _newly_full(self) -> int:
+        """Return how many items the queue had no room for since this was asked last."""
+        before, self._full = self._full, self.dropped["queue_full"]
+        return self._full - before
 
     def _tell(self, why: str, count: int) -> None:
         """Tell what is lost, once a minute."""

@@ -115,6 +115,8 @@ class Tracing:
             return True, f"through the {type(tracing.provider).__name__} of tracing.provider"
         if not tracing.endpoint:
             return False, _NO_ENDPOINT
+        if os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none" and _is_of_variables(tracing.endpoint):
+            return False, "OTEL_TRACES_EXPORTER is none"
         return True, f"to {self.redactor.text(tracing.endpoint)} over {tracing.protocol}"
 
     def _install(self, tracing: TracingSettings) -> None:
@@ -142,3 +144,8 @@ class Tracing:
 
 def _tracer(provider: Any) -> Any:
     return provider.get_tracer("belvedere", own_version(), _SCHEMA)
+
+
+def _is_of_variables(endpoint: str) -> bool:
+    """Whether OpenTelemetry's own variables name it: those about exporters then hold as well."""
+    return endpoint in {os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT") for signal in ("", "TRACES_")}
