@@ -139,6 +139,42 @@ async def test_a_ratio_of_the_settings(
     assert len([span for span in spans if span.name == "child"]) * 2 == len(spans)
 
 
+@pytest.mark.usefixtures("drawn")
+@pytest.mark.parametrize("variable", [False, True], ids=["setting", "variable"])
+@pytest.mark.parametrize("shared", [False, True], ids=["given", "the process'"])
+async def test_a_ratio_for_a_provider_that_keeps_all(
+    shared: bool, variable: bool, observe: Observe, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider without a sampler of its own, and a ratio of ours: the ratio holds, and the report says so."""
+    telemetry = request.getfixturevalue("global_telemetry" if shared else "telemetry")
+    provider = telemetry.tracer_provider
+    before = provider.sampler
+    tracing: dict[str, Any] = {"endpoint": "http://127.0.0.1:9"} if shared else {"provider": provider}
+    if variable:
+        monkeypatch.setenv("BELVEDERE_TRACING__SAMPLE", "0.1")
+    else:
+        tracing["sample"] = 0.1
+    app = shop()
+    obs = observe(app, tracing=tracing, logs=None, metrics=None, health=None)
+    assert "0.1 of the traces that begin here" in obs.report()["tracing"]["why"]
+    await ask_often(app)
+    assert 900 <= len([span for span in telemetry.spans if span.name == "GET /"]) <= 1100
+    obs.remove()
+    assert provider.sampler is before
+
+
+async def test_a_sampler_wins_over_a_ratio(observe: Observe) -> None:
+    """A provider that has a sampler of its own keeps it, and the report tells of no ratio."""
+    for sampler in (ALWAYS_ON, ParentBased(ALWAYS_ON, remote_parent_not_sampled=ALWAYS_ON)):
+        kept = keeping(sampler=sampler)
+        app = shop()
+        obs = observe(app, tracing={"provider": kept.provider, "sample": 0.0})
+        assert "begin here" not in obs.report()["tracing"]["why"]
+        await ask_often(app, 5)
+        assert len([span for span in kept.spans if span.name == "GET /"]) == 5
+        obs.remove()
+
+
 async def test_a_callers_decision_comes_first(observe: Observe, lines: Lines) -> None:
     """Below a sampled parent everything is kept, below one that is not nothing, whatever the ratio."""
     for share, header, expected in ((0.0, SAMPLED, 1), (1.0, NOT_SAMPLED, 0)):

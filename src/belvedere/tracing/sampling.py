@@ -127,13 +127,21 @@ def root_bound(sampler: Any) -> str | None:
     return "g" if root.bound > _MASK else "%014x" % root.bound  # noqa: UP031 - as ids are written elsewhere
 
 
-def adapt(provider: Any) -> Callable[[], None]:
+def keeps_all(provider: Any) -> bool:
+    """Whether a provider has the SDK's default sampler, so that nobody has chosen what it keeps."""
+    return root_bound(getattr(provider, "sampler", None)) == "g"
+
+
+def adapt(provider: Any, share: float = 1.0) -> Callable[[], None]:
     """Have a provider of the SDK decide by our ratio, where it decides by one, and return what undoes it.
 
     All of its tracers, as spans below ours may be asked about as well.
+
+    Args:
+        share: of the traces that begin here, to be kept by a provider that would keep all.
     """
     theirs = getattr(provider, "sampler", None)
-    ours = with_our_ratio(theirs)
+    ours = below_parents(share) if share < 1 and keeps_all(provider) else with_our_ratio(theirs)
     if ours is theirs:
         return lambda: None
 

@@ -32,6 +32,8 @@ class Made:
     provider: Any
     queue: Queue | None = None
     why: str = ""
+    share: float = 1.0
+    """Of the traces that begin here, what is kept by our ratio."""
     undo: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -48,12 +50,13 @@ def set_up(settings: Settings, plan: Plan, redactor: Redactor, tracer: Callable[
     provider = tracing.provider
     if provider is None and (provider := providers.configured()) is not None:
         why = f"through the {type(provider).__name__} that the application has set up; tracing.endpoint is not used"
+    share = tracing.sample if provider is None or sampling.keeps_all(provider) else 1.0
     if provider is None:
         queue = Queue("traces", connect(tracing, "traces"), **queue_options("BSP"), hide=redactor.text)
-        provider = providers.own_provider(settings, sampling.below_parents(tracing.sample), SpanQueue(queue))
+        provider = providers.own_provider(settings, sampling.below_parents(share), SpanQueue(queue))
         undo.append(queue.close)
     else:
-        undo.append(sampling.adapt(provider))
+        undo.append(sampling.adapt(provider, share))
     providers.share(provider)
     undo.append(lambda: providers.unshare(provider))
     client = settings.logs.client if settings.logs else "full"
@@ -71,7 +74,7 @@ def set_up(settings: Settings, plan: Plan, redactor: Redactor, tracer: Callable[
     )
     plan.exchanges = TracedHttpExchange, TracedWebSocketExchange
     undo.append(lambda: _plain(plan))
-    return Made(spans, provider, queue, why, undo)
+    return Made(spans, provider, queue, why, share, undo)
 
 
 def queue_options(kind: str) -> dict[str, Any]:

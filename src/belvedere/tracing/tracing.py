@@ -135,8 +135,8 @@ class Tracing:
         self._undo = made.undo
         if made.why:
             self.why = made.why
-        elif tracing.sample < 1:
-            self.why += f", {tracing.sample:g} of the traces that begin here"
+        if made.share < 1:
+            self.why += f", {made.share:g} of the traces that begin here"
         if self._queue is not None:
             atexit.register(self._queue.close)
             self._undo.append(lambda queue=self._queue: atexit.unregister(queue.close))  # type: ignore[misc]
