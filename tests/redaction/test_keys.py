@@ -25,7 +25,7 @@ HIDDEN = "[redacted]"
         *("credit_card", "creditCard", "creditcard", "card_number", "cardNumber", "cvv", "cvv2", "cvc", "ssn", "iban"),
         *("email", "Email", "e-mail", "user_email", "emails", "ip_address", "ipAddress", "ip"),
         *("client_ip", "remote_addr"),
-        *("x-forwarded-for", "x-real-ip", "otp", "pin", "jwt"),
+        *("x-forwarded-for", "x-real-ip", "otp", "pin", "jwt", "userPwd2", "OTPCode", "x_v2_jwt", "ssnLast4"),
     ],
 )
 def test_keys_that_hold_secrets_are_redacted_whatever_they_hold(key: str) -> None:
@@ -49,6 +49,9 @@ def test_keys_that_hold_secrets_are_redacted_whatever_they_hold(key: str) -> Non
         *("pod_ip", "ip_version"),
         *("path", "user_id", "order_id", "status", "method", "bypass", "pass_rate", "spin", "pinned", "emailed"),
         *("", "_", "-", "ключ", "日本"),
+        # Random ids, in which a word of three letters came up: a ULID, a KSUID, a nanoid, base64.
+        *("01RQXSR3V3PN8CVV5H1XE3M0VK", "foBZsg871dnBnIGW2Z9SSa5EPwd", "plNhueYvFiprvWrHTP8ssn"),
+        "kNfgDGKCvcTzkt8L6ij3Rw",
     ],
 )
 def test_keys_that_describe_a_secret_or_only_sound_like_one_are_shown(key: str) -> None:

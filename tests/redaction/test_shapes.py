@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -75,12 +74,6 @@ JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNry
         ("0.4111111111111111 and 4111111111111111.5", "0.4111111111111111 and 4111111111111111.5"),
         ("a4111111111111111 and 4111111111111111b", "a4111111111111111 and 4111111111111111b"),
         ("41 11 11 11 11 11 11 11", "41 11 11 11 11 11 11 11"),
-        # A UUID is no card, whatever its digits say; what stands beside it may be one.
-        ("21808263-4061-4375-b1eb-fe27eea55af9", "21808263-4061-4375-b1eb-fe27eea55af9"),
-        ("tasks/21808263-4061-4375-B1EB-FE27EEA55AF9/run", "tasks/21808263-4061-4375-B1EB-FE27EEA55AF9/run"),
-        ("41111111-1111-1111-4111-111111111111", "41111111-1111-1111-4111-111111111111"),
-        ("4111-1111-1111-1111-21808263-4061-4375-b1eb-fe27eea55af9", f"{HIDDEN}-21808263-4061-4375-b1eb-fe27eea55af9"),
-        ("4c1f6b0d-deef-4b60-9254-683816910928", "4c1f6b0d-deef-4b60-9254-683816910928"),
         # Keys within texts.
         ("GET /x?token=abc&page=2 and api_key=1", f"GET /x?token={HIDDEN}&page=2 and api_key={HIDDEN}"),
         (
@@ -98,6 +91,12 @@ JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNry
         ("{b'password': b'a b', 'n': b'x'} token=b'c'", f"{{b'password': '{HIDDEN}', 'n': b'x'}} token='{HIDDEN}'"),
         (r'{"password": "a\"b c\\", "n": "x"}', f'{{"password": "{HIDDEN}", "n": "x"}}'),
         ("retry=2 user=ada rate=5", "retry=2 user=ada rate=5"),
+        # The end of base64, in which `Otp`, `Cvv` and the like are bound to come up, is no value.
+        ("KjCvv1detcAt4IB6AfGhog==", "KjCvv1detcAt4IB6AfGhog=="),
+        ('{"digest": "rlc1CdjK7N7cqv68JWTOfA==", "n": 1}', '{"digest": "rlc1CdjK7N7cqv68JWTOfA==", "n": 1}'),
+        ("{'digest': 'amRfDlkDUsAhBm1jCvc8P04wI8w=', 'n': 1}", "{'digest': 'amRfDlkDUsAhBm1jCvc8P04wI8w=', 'n': 1}"),
+        ("HrYXpIA6IH9ThpCvvSTa_=1", "HrYXpIA6IH9ThpCvvSTa_=1"),
+        ("cvv=12=", f"cvv={HIDDEN}"),
         # Ordinary texts.
         ("", ""),
         ("order_placed", "order_placed"),
@@ -120,7 +119,7 @@ HOSTILE = [
     *("Bearer ", "bearer bearer", "Basic =", "=", "a=", 'aa="', "aa='", '"', "'a':", 'token="', "password="),
     *("4111 ", "4111 1111 "),
     *("a" * 64 + "@", "://" + "a" * 200, "token=" + "a" * 4100 + "'", "\n", "ß", "[redacted]", "x" * 100 + "="),
-    *("a-", "_"),
+    *("a-", "_", "0" * 32 + "-", "span_id=", "41111111-1111-"),
 ]
 
 
@@ -145,12 +144,6 @@ def test_redaction_takes_any_text(text: str) -> None:
     redactor = Redactor()
     once = redactor.text(text)
     assert redactor.text(once) == once
-
-
-@given(st.uuids())
-def test_a_uuid_stays(uuid: UUID) -> None:
-    """No UUID is taken for a card, as one in thousands would be by its digits."""
-    assert Redactor(personal=True).text(f"task {uuid}") == f"task {uuid}"
 
 
 @given(st.text(), st.sampled_from([JWT, "Bearer abc123xyz", "ada@example.com", "4111 1111 1111 1111"]), st.text())

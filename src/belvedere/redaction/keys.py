@@ -59,9 +59,22 @@ LONGEST: Final = 256
 """Characters of a key that are looked at."""
 
 
+_PIECES: Final = 8
+_PIECE: Final = 3
+"""Random letters and digits fall into many words, of two characters on average; names into few, of five."""
+_CHANCE: Final = 3
+"""Letters that make a word by chance."""
+
+
 def words(key: str) -> tuple[str, ...]:
     """Return the words of a key in lower case: `X-API-Key`, `x_api_key` and `xApiKey` have the same ones."""
     return tuple(word.lower() for word in _SPLIT.findall(key[:LONGEST]))
+
+
+def meant(key: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words that somebody chose: not the `cvv`, `pwd` or `ssn` that one in 2,000 random ids holds."""
+    random = len(key) >= _PIECES and sum(map(len, key)) < _PIECE * len(key)
+    return tuple(word for word in key if len(word) > _CHANCE) if random else key
 
 
 def is_sensitive(key: tuple[str, ...]) -> bool:
@@ -70,6 +83,6 @@ def is_sensitive(key: tuple[str, ...]) -> bool:
         return False
     if len(key) == 1 and key[0] in _WHOLE:
         return True
-    if any(word in _WORDS or word.endswith(_ENDS) for word in key):
+    if any(word in _WORDS or word.endswith(_ENDS) for word in meant(key)):
         return True
     return any(f"{first}-{second}" in _PAIRS for first, second in pairwise(key))

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from belvedere.conventions import REDACTED
-from belvedere.redaction.keys import ABOUT, QUESTIONS, names
+from belvedere.redaction.keys import ABOUT, QUESTIONS, meant, names
 
 _WORDS: Final = names(
     """
@@ -51,7 +51,7 @@ def is_personal(key: tuple[str, ...]) -> bool:
         return False
     if len(key) == 1 and key[0] in _WHOLE:
         return True
-    if any(word in _WORDS for word in key):
+    if any(word in _WORDS for word in meant(key)):
         return True
     return any(f"{first}-{second}" in _PAIRS for first, second in pairwise(key))
 
@@ -61,7 +61,8 @@ _FEWEST: Final = re.compile(r"[0-9](?:[^0-9]{0,3}[0-9]){7}")
 
 _NUMBER: Final = re.compile(
     r"(?<![\w+])\+(?P<international>[1-9](?:[ ().-]{0,2}[0-9]){6,14})(?![0-9])"  # ITU-T E.164: 15 digits at most
-    r"|(?<![\w+.-])(?:1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}(?![\w-])"  # NANP
+    r"|(?<![\w+.-])(?:1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])"  # NANP
+    r"[2-9][0-9]{2}[ .-][0-9]{4}(?![\w-]|\.[0-9])"
     r"|(?<![\w-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![\w-])"  # a Social Security number
     r"|(?<!\w)(?P<iban>[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?)(?!\w)"  # ISO 13616
 )
@@ -84,6 +85,21 @@ def _shown(found: re.Match[str]) -> str:
     return iban
 
 
+_IBANS: Final = names(
+    """
+    AD24 AE23 AL28 AO25 AT20 AZ28 BA20 BE16 BF28 BG22 BH22 BI27 BJ28 BR29 BY28 CF27 CG27 CH21 CI28 CM27 CR22 CV25 CY28
+    CZ24 DE22 DJ27 DK18 DO28 DZ26 EE20 EG29 ES24 FI18 FK18 FO18 FR27 GA27 GB22 GE22 GI23 GL18 GQ27 GR27 GT28 GW25 HN28
+    HR21 HU28 IE22 IL23 IQ23 IR26 IS26 IT27 JO30 KM27 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MA28 MC27 MD24 ME22
+    MG27 MK19 ML28 MN20 MR27 MT31 MU30 MZ25 NE28 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31
+    SD18 SE24 SI19 SK24 SM27 SN28 SO23 ST25 SV28 TD27 TG28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30
+    """
+)
+"""Countries, and how long their numbers are: the IBAN registry (https://www.swift.com/standards/data-standards/iban),
+and those of Africa and Iran that are in use without being in it."""
+
+
 def _is_iban(text: str) -> bool:
-    """Whether the check digits are right (ISO 7064, MOD 97-10)."""
-    return len(text) > 14 and int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1
+    """Whether a country has such numbers, and the check digits are right (ISO 7064, MOD 97-10)."""
+    if f"{text[:2]}{len(text)}" not in _IBANS:
+        return False
+    return int("".join(str(int(character, 36)) for character in text[4:] + text[:4])) % 97 == 1

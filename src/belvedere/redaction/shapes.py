@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from belvedere.conventions import REDACTED
+from belvedere.redaction.cards import SHORTEST, may_hold_cards, without_cards
 
 
 def without_shapes(text: str, is_secret: Callable[[str], bool]) -> str:
@@ -32,13 +33,12 @@ def without_shapes(text: str, is_secret: Callable[[str], bool]) -> str:
         text = _without_assignments(text, is_secret)
     if "@" in text:
         text = _without_addresses(text)
-    if len(text) > 12 and _MAYBE_CARD.search(text) is not None:
-        text = _without_cards(text)
+    if len(text) >= SHORTEST and may_hold_cards(text) is not None:
+        text = without_cards(text)
     return text
 
 
 _PLAIN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.~/-"
-_FEWEST_OF_A_CARD: Final = 13
 
 
 def is_plain(text: str) -> bool:
@@ -46,7 +46,7 @@ def is_plain(text: str) -> bool:
     if not text.isascii():
         return False
     digits = text.encode().translate(None, _PLAIN)
-    return len(digits) < _FEWEST_OF_A_CARD and (not digits or digits.isdigit()) and "eyJ" not in text
+    return len(digits) < SHORTEST and (not digits or digits.isdigit()) and "eyJ" not in text
 
 
 # `key=value` anywhere, and `"key": "value"` as JSON and `repr` write it, bytes included. The key begins where a word
@@ -66,8 +66,8 @@ def _without_assignments(text: str, is_secret: Callable[[str], bool]) -> str:
         if found.start() < done or not is_secret(key):
             continue
         value = _VALUE.match(text, found.end())
-        # Source code says `password=password`, which tells nothing.
-        if value is None or value.group() == key:
+        # Source code says `password=password`, which tells nothing; and base64 ends with `==`.
+        if value is None or value.group() in {key, "="}:
             continue
         quoted = value.group().lstrip("bru")[:1]
         if quoted in {"'", '"'}:
@@ -174,61 +174,3 @@ def _without_addresses(text: str) -> str:
         parts += (text[done:start], REDACTED)
         done = at = domain.end()
     return "".join((*parts, text[done:])) if parts else text
-
-
-_MAYBE_CARD: Final = re.compile(r"[0-9](?:[ -]?[0-9]){12}")
-_DIGITS: Final = re.compile(r"(?<![0-9A-Za-z])(?<![0-9]\.)[0-9]+(?:[ -][0-9]+)*(?![0-9A-Za-z])(?!\.[0-9])")
-_UUID: Final = re.compile(r"(?<![0-9A-Za-z])([0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12})(?![0-9A-Za-z])")
-
-
-def _without_cards(text: str) -> str:
-    # Of 8,000 random UUIDs, the digits of one say that it holds a card; it is an id, which must be found again.
-    parts = _UUID.split(text)
-    parts[::2] = [_DIGITS.sub(_cards, part) for part in parts[::2]]
-    return "".join(parts)
-
-
-def _cards(found: re.Match[str]) -> str:
-    """Replace numbers of 13 to 19 digits, grouped or not, whose check digit is right (ISO/IEC 7812-1)."""
-    run = found.group()
-    groups = re.split("([ -])", run)
-    if len(groups) == 1:
-        return REDACTED if _is_card(run) else run
-    return _grouped_cards(groups)
-
-
-def _grouped_cards(groups: list[str]) -> str:
-    """Find cards that begin and end with a group; `groups` has digits at even places, what separates them between."""
-    shown: list[str] = []
-    first = 0
-    while first < len(groups):
-        last = _end_of_card(groups, first)
-        shown.append(groups[first] if last is None else REDACTED)
-        first = first if last is None else last
-        if first + 1 < len(groups):
-            shown.append(groups[first + 1])
-        first += 2
-    return "".join(shown)
-
-
-def _end_of_card(groups: list[str], first: int) -> int | None:
-    digits = ""
-    found = None
-    for place in range(first, len(groups), 2):
-        digits += groups[place]
-        if len(digits) > 19:
-            break
-        if _is_card(digits):
-            found = place
-        # Cards are printed in groups of four to six; a row of short numbers is none.
-        if len(groups[place]) < 3:
-            break
-    return found
-
-
-def _is_card(digits: str) -> bool:
-    # 0 begins no card, and 1 none but the 15 digits of UATP's: it begins every time stamp in milliseconds.
-    if not 13 <= len(digits) <= 19 or digits[0] == "0" or (digits[0] == "1" and len(digits) != 15):
-        return False
-    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
-    return (doubled + sum(int(digit) for digit in digits[-1::-2])) % 10 == 0
