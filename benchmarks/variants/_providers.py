@@ -10,10 +10,13 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 
 class Discard(SpanExporter):
-    """Takes every span and keeps none."""
+    """Reads every span as whoever sends it has to, and keeps none."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Say that it was sent."""
+        for span in spans:
+            # Some make these only when they are read.
+            _ = span.name, span.attributes
         return SpanExportResult.SUCCESS
 
 

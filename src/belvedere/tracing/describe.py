@@ -5,7 +5,7 @@ https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 from urllib.parse import unquote_plus, urlsplit
 
@@ -16,6 +16,8 @@ from belvedere.redaction import Redactor
 from belvedere.redaction.shapes import is_plain
 
 Attributes = dict[str, Any]
+Noted = tuple[Attributes, str, bytes | None, str | None, str, str | None, str, int, str | None]
+"""What all requests of a kind have; path, query, client, request id, user, template, status and the error's type."""
 
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _SIGNATURES: Final = frozenset(
@@ -44,10 +46,16 @@ class Describer:
         self._trusted = trusted
         self._client = client
         self._kinds: dict[tuple[Any, ...], Attributes] = {}
-        self._names: dict[tuple[str, str], str] = {}
 
     def __call__(self, request: RequestContext) -> tuple[str, Attributes]:
         """Return the span's name and attributes, as far as the request is known by now."""
+        return self.spelled_out(self.note(request))
+
+    def note(self, request: RequestContext) -> Noted:
+        """Return what name and attributes are made of, and nothing that holds the request.
+
+        They are made when somebody reads them: many in a row as a rule, in the thread that sends them.
+        """
         scope = request.scope
         headers = request.headers
         trusted = self._trusted
@@ -56,34 +64,44 @@ class Describer:
             scheme = "wss" if request.websocket else "https"
         kind = (request.method, scheme, headers.get(b"host"), scope.get("http_version"), headers.get(b"user-agent"))
         try:
-            attributes = self._kinds[kind].copy()
+            common = self._kinds[kind]
         except KeyError:
-            attributes = self._common(request, kind)
+            common = self._common(request, kind)
         path = request.path
-        if len(path) > _LONGEST or not is_plain(path):
-            path = self._redactor.text(path[:_LONGEST])
-        attributes["url.path"] = path
-        if query := scope.get("query_string"):
-            attributes["url.query"] = self.query(query.decode("latin-1")[:_LONGEST])
-        if request.client is not None and self._client is not None:
-            attributes["client.address"] = request.client if self._client == "full" else masked(request.client)
-        attributes[SpanAttribute.REQUEST_ID] = request.request_id
-        if request.bound and "user_id" in request.bound:
-            self._user(attributes, request.bound["user_id"])
-        endpoint = request.endpoint
+        query = scope.get("query_string")
+        return (
+            common,
+            path if len(path) <= _LONGEST else path[:_LONGEST],
+            query and query[:_LONGEST],
+            request.client,
+            request.request_id,
+            None if request.bound is None else self._user(request.bound),
+            request.endpoint,
+            request.status,
+            None if request.exception is None else type_of(request.exception),
+        )
+
+    def spelled_out(self, noted: Noted) -> tuple[str, Attributes]:
+        """Return the name and the attributes that a note stands for; by any thread."""
+        common, path, query, client, request_id, user, endpoint, status, error = noted
+        attributes = common.copy()
+        attributes["url.path"] = path if is_plain(path) else self._redactor.text(path)
+        if query:
+            attributes["url.query"] = self.query(query.decode("latin-1"))
+        if client is not None and self._client is not None:
+            attributes["client.address"] = client if self._client == "full" else masked(client)
+        attributes[SpanAttribute.REQUEST_ID] = request_id
+        if user is not None:
+            attributes[SpanAttribute.USER_ID] = user
         if endpoint != UNMATCHED:
             attributes["http.route"] = endpoint
-        if request.status:
-            attributes["http.response.status_code"] = request.status
-            if request.status >= 500:
-                attributes["error.type"] = str(request.status)
-        if request.exception is not None:
-            attributes["error.type"] = type_of(request.exception)
-        method = request.method
-        try:
-            return self._names[method, endpoint], attributes
-        except KeyError:
-            return self._name(request), attributes
+        if status:
+            attributes["http.response.status_code"] = status
+            if status >= 500:
+                attributes["error.type"] = str(status)
+        if error is not None:
+            attributes["error.type"] = error
+        return _name(common.get("http.request.method", "WS"), endpoint), attributes
 
     def query(self, query: str) -> str:
         """Return a query string with the values of secret keys, and what looks like a secret, redacted."""
@@ -96,15 +114,6 @@ class Describer:
             return f"{key}={REDACTED}"
         shown = self._redactor.value(name, said)
         return f"{key}{equals}{value}" if shown == said else f"{key}={REDACTED}"
-
-    def _name(self, request: RequestContext) -> str:
-        method = "WS" if request.websocket else request.method if request.method in KNOWN_METHODS else "HTTP"
-        endpoint = request.endpoint
-        name = method if endpoint == UNMATCHED else f"{method} {endpoint}"
-        if method != "HTTP":
-            # Methods nobody knows are as many as somebody likes to send.
-            _remember(self._names, (request.method, endpoint), name)
-        return name
 
     def _common(self, request: RequestContext, kind: tuple[Any, ...]) -> Attributes:
         """Return what all requests of a kind have."""
@@ -122,13 +131,21 @@ class Describer:
         found.update(_server(host, request.scope.get("server"), scheme))
         if agent is not None:
             found["user_agent.original"] = self._redactor.text(agent.decode("latin-1")[:_LONGEST])
-        _remember(self._kinds, kind, found)
-        return found.copy()
+        if len(self._kinds) >= _REMEMBERED:
+            self._kinds.clear()
+        self._kinds[kind] = found
+        return found
 
-    def _user(self, attributes: Attributes, user: object) -> None:
-        shown = self._redactor.value("user_id", user)
-        if isinstance(shown, str | int):
-            attributes[SpanAttribute.USER_ID] = str(shown)
+    def _user(self, bound: Mapping[str, Any]) -> str | None:
+        shown = self._redactor.value("user_id", bound["user_id"]) if "user_id" in bound else None
+        return str(shown) if isinstance(shown, str | int) else None
+
+
+def _name(method: str, endpoint: str) -> str:
+    """Return what the span of a route is called; methods that nobody knows are all one."""
+    if method == OTHER_METHOD:
+        method = "HTTP"
+    return method if endpoint == UNMATCHED else f"{method} {endpoint}"
 
 
 def _server(host: bytes | None, server: Any, scheme: str) -> Attributes:
@@ -151,9 +168,3 @@ def type_of(error: BaseException) -> str:
     """Return the name of an exception's class as the conventions have it."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _remember(kept: dict[Any, Any], key: Any, part: object) -> None:
-    if len(kept) >= _REMEMBERED:
-        kept.clear()
-    kept[key] = part

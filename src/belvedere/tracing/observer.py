@@ -20,10 +20,11 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from belvedere.asgi.identity import generator, make_ids, occurs_twice, spare_ids
 from belvedere.asgi.plan import Plan, below_root
 from belvedere.context import RequestContext
+from belvedere.tracing.describe import Describer
 from belvedere.tracing.operations import Operations
 from belvedere.tracing.processor import SpanQueue
 from belvedere.tracing.sampling import root_bound
-from belvedere.tracing.span import FLAGS, Attributes, Blueprint, ServerSpan, Unrecorded
+from belvedere.tracing.span import FLAGS, Blueprint, ServerSpan, Unrecorded
 
 _RANDOM: Final = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)
 """What says that an id is random, where this version of OpenTelemetry knows it."""
@@ -47,7 +48,7 @@ class Spans:
         self,
         plan: Plan,
         tracer: Any,
-        describe: Callable[[RequestContext], tuple[str, Attributes]],
+        describe: Describer,
         hide: Callable[[str], str],
         *,
         excluded: frozenset[str] = frozenset(),
@@ -127,11 +128,11 @@ class Spans:
     def finish(self, request: RequestContext) -> None:
         """End the span; what comes after the last byte can still have children below it."""
         span = request.span
-        if type(span) is not ServerSpan or span.end_time is not None:
+        if type(span) is not ServerSpan or span._end_time is not None:
             return
         error = request.exception
         span.finish(
-            span.start_time + int(request.duration * 1_000_000_000), error, error is not None or request.status >= 500
+            span._start_time + int(request.duration * 1_000_000_000), error, error is not None or request.status >= 500
         )
 
     # How a span is made.
@@ -244,7 +245,8 @@ class Spans:
             if hasattr(processor, "_on_ending"):
                 processor._on_ending(span)
         tracer = self._tracer
-        tracer.span_processor.on_end(span.readable(tracer.resource))
+        span._resource = tracer.resource
+        tracer.span_processor.on_end(span)
 
 
 class _HeaderGetter(Getter[Mapping[bytes, bytes]]):
