@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import io
+import logging
 import os
 import socket
 import subprocess
@@ -373,3 +375,79 @@ async def test_what_was_collected_can_be_forgotten(pipe: Pipe, writer: Writer) -
     assert pipe.read() == filling
     writer.flush()
     assert pipe.read() == b"own\n"
+
+
+class Logged:
+    """Stands in for `sys.stdout` as many programs have it: what is printed goes to a logger."""
+
+    def write(self, text: str) -> int:
+        for row in text.rstrip().splitlines():
+            logging.getLogger("printed").info(row.rstrip())
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_stdout_that_logs_what_is_written_to_it(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], asynchronous: bool
+) -> None:
+    """Lines go past it, to the stdout that the process began with, each once; what is printed is a line as well."""
+    stream = Logged()
+    monkeypatch.setattr(sys, "stdout", stream)
+    logs = start(format="json")
+
+    def log() -> None:
+        logging.getLogger("lib").info("first")
+        print("hello")
+        get_logger("app").warning("last")
+
+    if asynchronous:
+        log()
+        await turn()
+    else:
+        await asyncio.to_thread(log)
+    logs.flush()
+    assert parsed(capfd.readouterr().out) == [
+        line("info", "lib", "first"),
+        line("info", "printed", "hello"),
+        line("warning", "app", "last"),
+    ]
+    logs.remove()
+
+
+def test_nothing_is_written_where_every_stdout_logs(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where the first stdout has been replaced as well, lines are dropped and counted, and nobody waits for them."""
+    monkeypatch.setattr(sys, "stdout", Logged())
+    monkeypatch.setattr(sys, "__stdout__", Logged())
+    logs = start(format="json")
+    logging.getLogger("lib").info("nowhere")
+    assert logs.dropped
+    assert capfd.readouterr().out == ""
+    logs.remove()
+
+
+def test_a_stdout_that_logs_once_stays(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that logs now and then while it is written to, as by a signal's handler, is written to all the same."""
+    written: list[str] = []
+
+    class Rarely(Logged):
+        def write(self, text: str) -> int:
+            if not written:
+                written.append(text)
+                return super().write("interrupted")
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Rarely())
+    start(format="json")
+    logging.getLogger("lib").info("first")
+    logging.getLogger("lib").info("second")
+    assert parsed("".join(written)) == [
+        line("info", "lib", "first"),
+        line("info", "printed", "interrupted"),
+        line("info", "lib", "second"),
+    ]

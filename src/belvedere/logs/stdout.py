@@ -51,6 +51,7 @@ class Stdout:
         self._limit = limit
         self._clock = clock
         self._stream: Any = self
+        self._passed: Any = _NOTHING
         self._sink: Sink = Text(None)
         self._identity: tuple[int, int] | None = None
         self._checked = 0.0
@@ -74,6 +75,16 @@ class Stdout:
         """Whether a line goes out at once, as what stands in for stdout wakes nobody and is looked at any moment."""
         self.sink()
         return self.worth_waiting is _NOTHING
+
+    @property
+    def replaced(self) -> bool:
+        """Whether lines go to what stands in for stdout."""
+        return isinstance(self._sink, Text)
+
+    def pass_by(self) -> None:
+        """Write past what stands in for stdout now, as it logs what is written to it, to the process's first one."""
+        self._passed = self._stream
+        self._stream = self  # The descriptor is looked at anew.
 
     @property
     def blocked(self) -> bool:
@@ -125,6 +136,9 @@ class Stdout:
     def _find(self, stream: Any) -> Sink:
         self._checked = self._clock()
         self._identity = None
+        if stream is self._passed:
+            # Anything but the descriptor itself may come round to us again.
+            stream = sys.__stdout__ if _descriptor(sys.__stdout__) == self._descriptor else None
         if _descriptor(stream) != self._descriptor:
             return Text(stream)
         self._identity = _identity(self._descriptor)

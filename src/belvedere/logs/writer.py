@@ -64,6 +64,7 @@ class Writer:
         self._watching: tuple[asyncio.AbstractEventLoop, int] | None = None
         self._retrying: asyncio.AbstractEventLoop | None = None
         self._told = 0
+        self._inside: list[bytes | Unmade] = []
         self._lock = threading.Lock()
         self._owner = 0
         _writers.add(self)
@@ -121,6 +122,8 @@ class Writer:
         me = _identify()
         if self._owner == me:
             # A signal handler or a destructor logs while this very thread writes: it will find the line before it ends.
+            # So does what stands in for `sys.stdout`, if it logs what is written to it.
+            self._inside.extend(self._lines[-1:])
             return
         if wait:
             # Nearly always the end: what comes now may find the loop's last turns, and no timer.
@@ -167,6 +170,7 @@ class Writer:
 
     def _flush(self, wait: float) -> None:
         stdout = self._stdout
+        first: list[bytes] = []
         while True:
             # Others append meanwhile: only what was copied is deleted, so that nothing is lost without a lock for
             # each line.
@@ -179,9 +183,12 @@ class Writer:
                 if copied:
                     self._file.write(b"".join(copied))
             if lines or stdout.blocked:
-                if stdout.write(_made(lines)) and self._told == stdout.dropped and not self._lines:
+                made = _made(lines)
+                if stdout.write(made) and self._told == stdout.dropped and not self._lines:
                     # Nearly always: all of it is out, and there is nothing to tell.
                     return
+                if self._inside:
+                    first = self._after_an_echo(made, first)
                 if wait and stdout.blocked:
                     stdout.wait(wait)
             if stdout.blocked:
@@ -191,6 +198,23 @@ class Writer:
                 self._told = stdout.dropped
             if not self._lines:
                 return
+
+    def _after_an_echo(self, lines: list[bytes], first: list[bytes]) -> list[bytes]:
+        """Have lines go past a stream that has logged what was written to it, twice in a row; or remember them.
+
+        Args:
+            lines: what was written.
+            first: what it was before, if that was logged as well.
+        """
+        echoed = self._inside[:]
+        self._inside.clear()
+        if not self._stdout.replaced:
+            return []
+        if not first:
+            return lines
+        self._stdout.pass_by()
+        self._lines[:] = [*first, *(line for line in self._lines if not any(line is one for one in echoed))]
+        return []
 
     def _watch(self) -> None:
         """Have the loop tell when the reader reads again."""
