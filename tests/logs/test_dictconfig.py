@@ -88,7 +88,7 @@ def test_the_configuration_stands_in_for_the_environment() -> None:
 def test_a_line_that_cannot_be_made_is_described() -> None:
     """A server must not stop for a line."""
     broken = record()
-    del broken.levelname
+    del broken.created
     assert Formatter().format(broken).startswith("<LogRecord: uvicorn.error, 20, ")
 
 

@@ -48,6 +48,30 @@ def test_records_become_lines(start: Start, lines: Lines) -> None:
     ]
 
 
+def test_levels_keep_their_names(start: Start, lines: Lines) -> None:
+    """Who colours names of levels for a terminal, by `addLevelName` or on the record, colours no line; others stay."""
+    start(level="debug")
+    log = logging.getLogger("lib")
+    painted = logging.makeLogRecord(
+        {"name": "lib", "levelno": 40, "levelname": "\x1b[31mERROR\x1b[0m", "msg": "painted"}
+    )
+    logging.addLevelName(logging.WARNING, "\x1b[33mWARNING\x1b[0m")
+    logging.addLevelName(25, "NOTICE")
+    try:
+        log.warning("coloured")
+        log.log(25, "noticed")
+        log.handle(painted)
+    finally:
+        logging.addLevelName(logging.WARNING, "WARNING")
+        logging._levelToName.pop(25)
+        logging._nameToLevel.pop("NOTICE")
+    assert lines() == [
+        line("warning", "lib", "coloured"),
+        line("notice", "lib", "noticed"),
+        line("error", "lib", "painted"),
+    ]
+
+
 def test_extra_may_hold_any_key(start: Start, lines: Lines) -> None:
     """Keys of the record itself, of Belvedere's lines and keys that are no text: nothing raises, nothing is lost."""
     start()

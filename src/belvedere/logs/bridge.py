@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from belvedere import failures
 from belvedere.logs import output
+from belvedere.logs.levels import NAMES
 from belvedere.logs.output import Output
 from belvedere.logs.serialise import as_text
 from belvedere.logs.servers import ACCESS_LOGGERS, is_access, is_server, mark_written, reported, tells_reported
@@ -53,7 +54,7 @@ class Handler(logging.Handler):
                 mark_written(error)
         active.emit(
             record.levelno,
-            record.levelname.lower(),
+            level_name(record),
             record.name,
             text,
             extra_fields(record),
@@ -64,6 +65,12 @@ class Handler(logging.Handler):
             # A server says little, and the last of it just before a signal ends the process without further ado.
             now=from_server and record.name not in ACCESS_LOGGERS,
         )
+
+
+def level_name(record: logging.LogRecord) -> str:
+    """Return the level's name: of the five that everybody has their own, whatever `logging.addLevelName` or a formatter
+    before us has made of it, as colours for a terminal; of others what they are called."""
+    return NAMES.get(record.levelno) or str(record.levelname).lower()
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import logging
 from typing import Any
 
-from belvedere.logs.bridge import extra_fields, message
+from belvedere.logs.bridge import extra_fields, level_name, message
 from belvedere.logs.installation import colors_wanted, decide_format
 from belvedere.logs.pipeline import Pipeline
 from belvedere.logs.serialise import describe
@@ -34,7 +34,7 @@ class Formatter(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         try:
             line = self._pipeline.line(
-                record.levelname.lower(),
+                level_name(record),
                 record.name,
                 message(record),
                 extra_fields(record),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+NAMES: Final = {number: name for name, number in LEVELS.items()}
 
 _CACHED_NAMES = 4096
 

@@ -13,11 +13,10 @@ from structlog import BoundLoggerBase, DropEvent
 
 from belvedere import failures
 from belvedere.logs import output
-from belvedere.logs.levels import LEVELS
+from belvedere.logs.levels import LEVELS, NAMES
 from belvedere.logs.output import Output
 from belvedere.logs.serialise import as_text
 
-_NAMES: Final = {number: name for name, number in LEVELS.items()}
 _OWN_MODULES: Final = ("structlog.", __name__)
 
 
@@ -160,7 +159,7 @@ def _emit(
 
 
 def _named(level: int) -> str:
-    return _NAMES.get(level) or _NAMES[max(10, min(50, int(level) // 10 * 10))]
+    return NAMES.get(level) or NAMES[max(10, min(50, int(level) // 10 * 10))]
 
 
 def _interpolated(event: object, args: tuple[object, ...]) -> object:
