@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from tests.ports import free_port
+
 
 class Relay:
     """Passes bytes on to a server; its own port stays the same."""
 
     def __init__(self, host: str, port: int) -> None:
         self._there = (host, port)
-        self.port = 0
+        # No port that the kernel gives out: while the relay is down, that could become somebody else's.
+        self.port = free_port()
         self.delay = 0.0
         """Seconds that it takes longer than the server to say something."""
         self._silent = asyncio.Event()
@@ -26,7 +29,6 @@ class Relay:
         self._silent.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     async def down(self) -> None:
         """Refuse connections, and cut those that are there."""

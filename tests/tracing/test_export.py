@@ -23,6 +23,7 @@ import belvedere
 from belvedere import Settings
 from belvedere.tracing.queue import GOODBYE, Queue, Send
 from tests.drive import ask, running, samples
+from tests.ports import free_port
 from tests.tracing.conftest import Lines, Observe
 from tests.tracing.receiver import Receiver
 
@@ -52,9 +53,7 @@ def silent() -> Iterator[str]:
 @pytest.fixture
 def refusing() -> str:
     """The address of a port on which nobody listens."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{bound.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])

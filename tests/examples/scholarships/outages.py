@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import aiosqlite
 from sqlalchemy import URL
 
+from tests.ports import free_port
+
 
 class Outage:
     """A database behind something that can be cut.
@@ -20,7 +22,8 @@ class Outage:
     def __init__(self, url: URL) -> None:
         self._real = url
         self.url = url
-        self._port = 0
+        # No port that the kernel gives out: while the database is away, that could become somebody else's.
+        self._port = free_port()
         self._cut = AsyncExitStack()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -42,7 +45,6 @@ class Outage:
         await self._cut.aclose()
         if self._real.get_backend_name() != "sqlite":
             self._server = await asyncio.start_server(self._relay, "127.0.0.1", self._port)
-            self._port = self._server.sockets[0].getsockname()[1]
             self.url = self._real.set(host="127.0.0.1", port=self._port, query={})
 
     async def close(self) -> None:
