@@ -217,3 +217,18 @@ async def test_one_for_two_applications(interactions: Interactions) -> None:
         assert (await samples(first, "interactions_recorded"))[name] == 1.0
         assert (await samples(second, "interactions_recorded"))[name] == 2.0
     assert [row["scholarship_id"] for row in found] == [1, 2, 3]
+
+
+async def test_a_number_is_read_as_the_route_reads_it(interactions: Interactions) -> None:
+    """However a number may be written in a path, the row is about what the route was asked for."""
+    app = application(interactions)
+    with observed(app, interactions):
+        async with running(app):
+            answers = [await ask(app, path=f"/scholarships/{text}") for text in ("7.0", "8.000", "+9", "010", "1_1")]
+            for text in ("1.5", "7.0.0", ".0", "1.0e0", "x.0"):
+                assert (await ask(app, path=f"/scholarships/{text}")).status == 422
+            found = await rows(interactions)
+    answered = [answer.json()["id"] if answer.status == 200 else None for answer in answers]
+    assert answered[:2] == [7, 8]
+    assert [row["scholarship_id"] if told else None for row, told in zip(found, answered, strict=False)] == answered
+    assert [row["scholarship_id"] for row in found[len(answers) :]] == [None] * 5

@@ -40,6 +40,19 @@ class Identity(BaseModel):
         return self.sub
 
 
+# PyJWT takes true and digits in a text for numbers. The last is what year 9999 ends with: no clock says more.
+NumericDate = Annotated[float, Field(strict=True, ge=0, le=253_402_300_799, allow_inf_nan=False)]
+"""A moment in seconds since 1970, as a JSON number (RFC 7519, section 2)."""
+
+
+class Moments(BaseModel):
+    """The moments of a token."""
+
+    iat: NumericDate
+    exp: NumericDate
+    nbf: NumericDate = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Issued:
     """A token, and for how many seconds it is good."""
@@ -105,6 +118,7 @@ class Tokens:
                 audience=self._audience,
                 options={"require": ["iss", "aud", "iat", "exp", "sub"]},
             )
+            Moments.model_validate(claims)
             return Identity.model_validate(claims)
         # Those that are not PyJWT's come of headers and claims that nobody made in earnest: too deep, out of range.
         except (jwt.PyJWTError, ValidationError, ValueError, TypeError, OverflowError, RecursionError) as error:

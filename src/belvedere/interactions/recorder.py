@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ _COUNTERS: Final = 1000
 _SHORT: Final = 13
 _CARD: Final = 10**12
 """Fewer digits than the number of a card has. What has no dot, `@` or `=` is no token, address or credential."""
+
+_DECIMAL_ZEROS: Final = re.compile(r"(?<=\d)\.0+(?=\s*\Z)")
 
 
 class Append(Protocol):
@@ -180,7 +183,8 @@ class Recorder:
             text = _text(value)
             return None if text is None else self._sanitiser.text(text, LONGEST)
         try:
-            number = int(value)
+            # As FastAPI reads the parameter of a path: `1.0` is a whole number to it, and the route has answered.
+            number = int(_DECIMAL_ZEROS.sub("", value) if type(value) is str else value)
         except (TypeError, ValueError, OverflowError):
             return None
         except Exception as error:  # an object's own

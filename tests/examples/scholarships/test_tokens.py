@@ -90,10 +90,66 @@ FORGED = {
 }
 
 
-@pytest.mark.parametrize("case", FORGED)
-async def test_forged(client: httpx.AsyncClient, belvedere_logs: CapturedLogs, case: str) -> None:
-    """Whatever is wrong with a token, the answer is the same 401, the log names nobody, and open calls stay open."""
-    header = [(b"authorization", b"Bearer " + FORGED[case].encode())]
+SOON = int(NOW.timestamp()) + 3600
+NUMBERS = {"iat": SOON - 7200, "exp": SOON}
+
+
+NULL = object()
+
+
+def by_hand(**changed: Any) -> str:
+    """Return a token signed by the right key, whose claims PyJWT might refuse to make."""
+    body = {name: None if value is NULL else value for name, value in claims(**(NUMBERS | changed)).items()}
+    message = f"{part({'alg': 'HS256', 'kid': '2027-01', 'typ': 'JWT'})}.{part(body)}"
+    mac = hmac.new(SECRET.encode(), message.encode(), hashlib.sha256).digest()
+    return f"{message}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+
+WRONG_KINDS = {
+    "digits": str(SOON),
+    "digits of a fraction": f"{SOON}.5",
+    "digits in space": f" {SOON} ",
+    "no digits": "tomorrow",
+    "a moment in text": "2099-01-01T00:00:00Z",
+    "true": True,
+    "false": False,
+    "a list": [SOON],
+    "an object": {"at": SOON},
+    "not a number": float("nan"),
+    "infinite": float("inf"),
+    "infinitely long ago": float("-inf"),
+    "after the year 9999": 253_402_300_800,
+    "a number of 400 digits": 10**400,
+    "a float of 300 digits": 1e300,
+    "negative": -1,
+    "a negative float": -1e9,
+}
+MOMENTS = {
+    f"{name}: {kind}": by_hand(**{name: value}) for name in ("exp", "iat", "nbf") for kind, value in WRONG_KINDS.items()
+}
+CLAIMS = MOMENTS | {
+    "an expiry that has just been": by_hand(exp=NOW.timestamp() - 1.5),
+    "a beginning of null": by_hand(nbf=NULL),
+    "an expiry of null": by_hand(exp=NULL),
+    "a subject that is a number": by_hand(sub=7),
+    "a subject that is true": by_hand(sub=True),
+    "a subject that is a list": by_hand(sub=["admin"]),
+    "a subject that is an object": by_hand(sub={"name": "admin"}),
+    "a subject of half a character": by_hand(sub="\ud800"),
+    "a role that is a number": by_hand(role=0),
+    "an issuer that is a list": by_hand(iss=[ISSUER]),
+    "an issuer that is true": by_hand(iss=True),
+    "an audience of nobody": by_hand(aud=[]),
+    "audiences without this one": by_hand(aud=["elsewhere", "scholarship", "scholarships "]),
+    "an audience that is a number": by_hand(aud=7),
+    "an audience that is an object": by_hand(aud={AUDIENCE: True}),
+    "an audience in a list in a list": by_hand(aud=[[AUDIENCE]]),
+    "an audience beside a number": by_hand(aud=[AUDIENCE, 7]),
+}
+
+
+async def proves_nothing(client: httpx.AsyncClient, given: str) -> None:
+    header = [(b"authorization", b"Bearer " + given.encode())]
     answer = await client.get("/auth/me", headers=header)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
@@ -103,7 +159,32 @@ async def test_forged(client: httpx.AsyncClient, belvedere_logs: CapturedLogs, c
         "request_id": answer.headers["X-Request-ID"],
     }
     assert (await client.get("/scholarships/1", headers=header)).status_code == 200
+
+
+@pytest.mark.parametrize("case", FORGED)
+async def test_forged(client: httpx.AsyncClient, belvedere_logs: CapturedLogs, case: str) -> None:
+    """Whatever is wrong with a token, the answer is the same 401, the log names nobody, and open calls stay open."""
+    await proves_nothing(client, FORGED[case])
     assert not any("user_id" in line for line in belvedere_logs)
+
+
+@pytest.mark.parametrize("name", ["exp", "iat", "nbf", "other"])
+async def test_claims_of_wrong_kinds(client: httpx.AsyncClient, belvedere_logs: CapturedLogs, name: str) -> None:
+    """A signed token whose claims are of another kind than RFC 7519 has them proves nothing either."""
+    for case, given in CLAIMS.items():
+        if case.startswith(f"{name}: ") or (name == "other" and case not in MOMENTS):
+            await proves_nothing(client, given)
+    assert not any("user_id" in line for line in belvedere_logs)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"exp": SOON + 0.5}, {"iat": 0.5, "nbf": 0}, {"aud": ["elsewhere", AUDIENCE]}, {"exp": 253_402_300_799}],
+)
+async def test_good(client: httpx.AsyncClient, changed: dict[str, Any]) -> None:
+    """A moment may have a fraction, and a token several audiences (RFC 7519, sections 2 and 4.1.3)."""
+    answer = await client.get("/auth/me", headers={"Authorization": f"Bearer {by_hand(**changed)}"})
+    assert (answer.status_code, answer.json()) == (200, {"username": "admin", "role": "admin"})
 
 
 @pytest.mark.parametrize("value", [None, "Basic YWRtaW46YWRtaW4=", "bearer", "Token abc", ""])

@@ -46,6 +46,23 @@ async def test_interaction_logged_on_detail(app: FastAPI, client: httpx.AsyncCli
         assert await row_of(app, answer) == expected
 
 
+async def test_whatever_is_answered_is_recorded_with_its_number(app: FastAPI, client: httpx.AsyncClient) -> None:
+    """However FastAPI lets the number be written, the row has that of the scholarship that was answered."""
+    answered = 0
+    for written in ("1.0", "2.000", "+1", "01", "1_0", "%203", "4%20", "%EF%BC%91", "1.5", "1.", "1e0", "0x1", "1%00"):
+        answer = await client.get(f"/scholarships/{written}")
+        (recorded,) = await rows_of(app, answer.headers["X-Request-ID"])
+        if answer.status_code == 200:
+            answered += 1
+            assert recorded["scholarship_id"] == answer.json()["id"], written
+        else:
+            assert answer.status_code == 422, written
+    assert answered >= 4
+    answer = await client.patch("/scholarships/1.0", json={"amount": 1}, headers=PARTNER)
+    (recorded,) = await rows_of(app, answer.headers["X-Request-ID"])
+    assert (answer.status_code, recorded["scholarship_id"]) == (403, 1)
+
+
 async def test_interaction_logged_on_search_with_filters(app: FastAPI, client: httpx.AsyncClient) -> None:
     """A search is recorded with the filters that were given, and without what is personal in its words."""
     filters = {"query": "climate ann@example.org", "min_amount": 10000, "deadline_after": "2027-01-01", "limit": 5}
