@@ -18,7 +18,7 @@ import belvedere
 from tests.backends.addresses import address, needed
 from tests.drive import ask, running, samples
 from tests.tracing.conftest import Lines, Observe
-from tests.tracing.receiver import values
+from tests.tracing.receiver import Receiver, values
 from tests.tracing.written import written
 
 DEADLINE = 30.0
@@ -41,9 +41,12 @@ def shop() -> FastAPI:
 @pytest.mark.parametrize(
     ("protocol", "variable"), [("http/protobuf", "OTLP_HTTP_URL"), ("grpc", "OTLP_GRPC_URL")], ids=["http", "grpc"]
 )
-async def test_a_collector_takes_all_signals(protocol: str, variable: str, observe: Observe, lines: Lines) -> None:
+async def test_a_collector_takes_all_signals(
+    protocol: str, variable: str, observe: Observe, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Spans, log records and metrics: nothing is refused or lost, and all of it is what the Collector tells."""
     (endpoint,) = needed(variable)
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "600000")  # once, at the end
     service = f"shop-{uuid4().hex}"
     app = shop()
     tracing = {"endpoint": endpoint, "protocol": protocol}
@@ -55,7 +58,7 @@ async def test_a_collector_takes_all_signals(protocol: str, variable: str, obser
     assert obs.report()["tracing"]["state"] == "on"
     assert lines("export_failed") == []
     if file := address("OTLP_FILE"):
-        arrived = await until(lambda: written(file, service), lambda got: len(got.metrics) > 0)
+        arrived = await until(lambda: written(file, service), whole)
         assert Counter(sent.item.name for sent in arrived.spans) == {"GET /items/{item_id}": 2, "look": 2}
         assert {sent.trace_id for sent in arrived.spans} == {found.replace("-", "") for found in ids}
         events = Counter(sent.item.body.string_value for sent in arrived.records if sent.trace_id.strip("0"))
@@ -70,6 +73,12 @@ async def test_a_collector_takes_all_signals(protocol: str, variable: str, obser
         assert {(sent.resource["service.name"], sent.resource["service.version"]) for sent in everything} == {
             (service, "1.2.3")
         }
+
+
+def whole(arrived: Receiver) -> bool:
+    """Whether each signal's last export is in the file: the Collector writes them in any order."""
+    last = [sent for sent in arrived.records if sent.item.body.string_value == "application_stopped"]
+    return bool(len(arrived.spans) >= 4 and arrived.metrics and last)
 
 
 async def test_jaeger_shows_the_trace(observe: Observe) -> None:
