@@ -165,31 +165,35 @@ class Family:
         self.settle(home)
 
     def lines(self, *, openmetrics: bool) -> Iterator[str]:
-        """Yield the family in Prometheus text format, or in OpenMetrics with exemplars, a line at a time."""
+        """Yield the family in Prometheus text format, or in OpenMetrics with exemplars, a series at a time."""
         for name, base in zip(self.names, self.base_names, strict=True):
             shown = base if openmetrics else name
             yield f"# HELP {shown} {help_text(self.documentation, openmetrics=openmetrics)}\n"
             yield f"# TYPE {shown} {self.kind}\n"
-            for series in list(self.series.values()):
-                if self.kind == "histogram":
-                    yield from self._histogram(name, series, openmetrics=openmetrics)
-                else:
+            if self.kind == "histogram":
+                yield from self._histograms(name, openmetrics=openmetrics)
+            else:
+                for series in list(self.series.values()):
                     yield f"{name}{braces(series.text)} {number(series.cells[0])}\n"
 
-    def _histogram(self, name: str, series: Series, *, openmetrics: bool) -> Iterator[str]:
-        separator = "," if series.text else ""
-        cells = list(series.cells)
-        total = 0.0
-        for at, bound in enumerate([*self.bounds, float("inf")], start=1):
-            total += cells[at]
-            exemplar = series.exemplar(at) if openmetrics else None
-            yield (
-                f'{name}_bucket{{{series.text}{separator}le="{_go(bound)}"}} {number(total)}'
-                f"{'' if exemplar is None else _exemplar(exemplar)}\n"
-            )
-        labels = braces(series.text)
-        yield f"{name}_count{labels} {number(total)}\n"
-        yield f"{name}_sum{labels} {number(cells[0])}\n"
+    def _histograms(self, name: str, *, openmetrics: bool) -> Iterator[str]:
+        # What stands between the labels of a series and the numbers of its buckets, most of which nobody has added to.
+        bounds = [f'le="{_go(bound)}"}} ' for bound in (*self.bounds, float("inf"))]
+        for series in list(self.series.values()):
+            separator = "," if series.text else ""
+            head = f"{name}_bucket{{{series.text}{separator}"
+            cells = list(series.cells)
+            lines: list[str] = []
+            total, count = 0.0, "0.0"
+            for at, bound in enumerate(bounds, start=1):
+                if cells[at]:
+                    total += cells[at]
+                    count = repr(total)
+                exemplar = series.exemplar(at) if openmetrics else None
+                lines.append(f"{head}{bound}{count}{'' if exemplar is None else _exemplar(exemplar)}\n")
+            labels = braces(series.text)
+            lines.append(f"{name}_count{labels} {count}\n{name}_sum{labels} {number(cells[0])}\n")
+            yield "".join(lines)
 
     def collect(self) -> list[Metric]:
         """Return the family as prometheus-client has it, for readers in this process."""

@@ -112,12 +112,14 @@ class MergedFamily:
     def _histogram(self, name: str, series: MergedSeries, openmetrics: bool) -> str:
         heads = series.heads.get(name) or series.heads.setdefault(name, series.histogram_heads(name))
         totals, exemplars = self._totals, self._exemplars if openmetrics else {}
-        count = 0.0
+        total, count = 0.0, "0.0"
         out = []
         for head, at in zip(heads, series.buckets, strict=False):
-            count += totals[at]
-            out.append(f"{head}{number(count)}{self._exemplar(at) if at in exemplars else ''}\n")
-        out.append(f"{heads[-2]}{number(count)}\n{heads[-1]}{number(self._total(series, SUM))}\n")
+            if totals[at]:
+                total += totals[at]
+                count = number(total)
+            out.append(f"{head}{count}{self._exemplar(at) if at in exemplars else ''}\n")
+        out.append(f"{heads[-2]}{count}\n{heads[-1]}{number(self._total(series, SUM))}\n")
         return "".join(out)
 
     def _total(self, series: MergedSeries, role: str) -> float:
