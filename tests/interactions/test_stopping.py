@@ -39,6 +39,21 @@ async def test_the_next_start_delivers_what_a_stop_left(engine: AsyncEngine, tmp
     assert not list((tmp_path / "journal").glob("*.events"))
 
 
+async def test_a_flush_right_after_the_start_brings_what_was_left(engine: AsyncEngine, tmp_path: Path) -> None:
+    """Whoever starts again and flushes has the rows of before: no request, and no time, has to come in between."""
+    left = Interactions(engine, journal=tmp_path / "journal")
+    await left.create_table()
+    left._by_hand.record(
+        "left", user_id=None, subject=None, path="", method="", status=0, trace_id=None, metadata=None
+    )
+    left._close()
+    interactions = Interactions(engine, journal=tmp_path / "journal")
+    app = shop(interactions)
+    with observed(app, interactions):
+        async with running(app):
+            assert [row["event_type"] for row in await rows(interactions)] == ["left"]
+
+
 async def test_a_stop_delivers_what_waits(engine: AsyncEngine) -> None:
     """When the application has stopped, what it recorded is in the database; and it may start again."""
     interactions = Interactions(engine)

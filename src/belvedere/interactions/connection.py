@@ -39,7 +39,7 @@ class Connections:
     def __init__(self, engine: AsyncEngine, seconds: float) -> None:
         self.dialect = engine.dialect
         self._engine = engine
-        self._seconds = seconds
+        self.seconds = seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         # One connection for all of the process (SQLite in memory): its mode is the application's, and without it
         # the data are gone.
@@ -80,11 +80,11 @@ class Connections:
         self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Found]], *, events: bool
     ) -> Found:
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self.seconds):
                 await self.join_loop()
                 return await self._connected(engine, work)
         except TimeoutError:
-            raise Unavailable(f"no answer within {self._seconds:g} s") from None
+            raise Unavailable(f"no answer within {self.seconds:g} s") from None
         except Exception as error:
             # Without its cause, whose text shows statements and values.
             if events and (reason := refusal(error)) is not None:

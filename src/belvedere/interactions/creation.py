@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from typing import Final
 
 from sqlalchemy import Connection, Table, inspect, text
@@ -58,11 +59,13 @@ async def create(connections: Connections, table: Table, subject: str) -> None:
         TableError: the one that is there lacks something.
         Unavailable: the database is away.
     """
+    began = time.monotonic()
     for attempt in range(1, ATTEMPTS + 1):
         try:
             missing = await connections.transaction(lambda connection: _create(connection, table, subject))
         except Unavailable as error:
-            if attempt == ATTEMPTS:
+            # Who waits is an application that starts: a database that hangs is not asked again.
+            if attempt == ATTEMPTS or time.monotonic() - began >= connections.seconds:
                 raise Unavailable(f"the table was not made: {error}") from None
             await asyncio.sleep(0.02 * attempt)
             continue

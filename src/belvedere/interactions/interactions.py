@@ -116,8 +116,6 @@ class Interactions:
         self._by_hand = self._recorder(Redactor(personal=True), NoFigures())
         share(self, self._folder, self._place)
 
-    # Marking and adding.
-
     def record(self, event: str, subject: str | None = None) -> Any:
         """Return a dependency that marks a route (or all routes of a router or an application): for `dependencies=`.
 
@@ -182,8 +180,6 @@ class Interactions:
         except Exception as error:
             failures.contain("interactions", error)
 
-    # The table.
-
     async def create_table(self) -> None:
         """Make the table and its indexes, and leave them as they are where they are there."""
         await self._store.create()
@@ -244,8 +240,6 @@ class Interactions:
         """
         return await self._retention.prune(retention)
 
-    # Delivery.
-
     async def flush(self, timeout: float | None = 10.0) -> bool:
         """Deliver what waits; return whether all that this process has recorded so far is in the database.
 
@@ -254,22 +248,27 @@ class Interactions:
         Args:
             timeout: seconds after which it gives up; what waits stays in the journal. `None`: never.
         """
-        if not self._opened:
-            self._open()
-            await asyncio.to_thread(self._journal.adopt)
+        self._open()
+        if await asyncio.to_thread(self._journal.adopt):
+            self._delivery.adopted += 1
+        return await self._delivered(timeout)
+
+    async def _delivered(self, timeout: float | None) -> bool:
+        """Deliver what waits here; return whether all of it is in the database."""
         delivery, journal = self._delivery, self._journal
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
         settled, adopted, waiting = delivery.settled, delivery.adopted, journal.pending
-        while journal.pending and delivery.settled - settled < waiting:
+        while True:
             if delivery.adopted != adopted:
                 # They come first: what waited before comes after them.
                 settled, adopted, waiting = delivery.settled, delivery.adopted, journal.pending
-            if deadline is not None and time.monotonic() >= deadline:
+            if not journal.pending or delivery.settled - settled >= waiting:
+                self._refresh()
+                return True
+            if time.monotonic() >= deadline:
                 return False
             delivery.hurry()
             await asyncio.sleep(_POLL)
-        self._refresh()
-        return True
 
     @property
     def why(self) -> str:
@@ -285,8 +284,6 @@ class Interactions:
             where = f"journal in memory, as {self._folder} cannot be used: {away}"
         kept = f"; rows kept for {self._retention.period}" if self._retention.period else ""
         return f"table {self.table.fullname}; {where}{kept}"
-
-    # A part.
 
     def install(self, host: Host) -> None:
         """Record what the application's marked routes answer from now on."""
@@ -337,7 +334,7 @@ class Interactions:
 
     async def _stop(self) -> None:
         self._running = max(0, self._running - 1)
-        await self.flush(self._shutdown)
+        await self._delivered(self._shutdown)
         if not self._running:
             self._retention.abandon()
             await self._delivery.stop()
