@@ -267,3 +267,34 @@ async def test_nobody_can_be_told_from_metadata(engine: AsyncEngine) -> None:
     assert (searched["subject"], searched["path"]) == ("[redacted]", "/search/[redacted]")
     assert imported["metadata"] == {"date_of_birth": "[redacted]", "rows": 3}
     assert later["metadata"] == {"username": "[redacted]", "rows": 3}
+
+
+async def test_paths_keep_no_parameter_whose_name_hides_it(interactions: Interactions) -> None:
+    """As in a query, a token is known by the name of its parameter; the subject that a mark asks for is kept."""
+    app = FastAPI()
+
+    @app.get("/reset/{token}/of/{year}", dependencies=[interactions.record("reset")])
+    async def reset(token: str, year: int) -> None:
+        if year == 2:
+            await interactions.log("by_hand")
+
+    @app.get("/export-{secret}.csv", dependencies=[interactions.record("export")])
+    async def export(secret: str) -> None:
+        """Answer with nothing."""
+
+    @app.get("/sessions/{session_id}", dependencies=[interactions.record("session", subject="session_id")])
+    async def session(session_id: int) -> None:
+        """Answer with nothing."""
+
+    with observed(app, interactions):
+        for path in ("/reset/abc1/of/1", "/reset/abc2/of/2", "/export-abc3.csv", "/sessions/7", "/sessions/8"):
+            assert (await ask(app, path=path)).status == 200
+        found = await rows(interactions)
+    assert [(row["path"], row["scholarship_id"]) for row in found] == [
+        ("/reset/[redacted]/of/1", None),
+        ("/reset/[redacted]/of/2", None),
+        ("/reset/[redacted]/of/2", None),
+        ("/export-[redacted].csv", None),
+        ("/sessions/7", 7),
+        ("/sessions/8", 8),
+    ]

@@ -43,9 +43,7 @@ async def test_a_flush_right_after_the_start_brings_what_was_left(engine: AsyncE
     """Whoever starts again and flushes has the rows of before: no request, and no time, has to come in between."""
     left = Interactions(engine, journal=tmp_path / "journal")
     await left.create_table()
-    left._by_hand.record(
-        "left", user_id=None, subject=None, path="", method="", status=0, trace_id=None, metadata=None
-    )
+    left._by_hand.record("left", user_id=None, subject=None, path="", method="", status=0, trace_id=None, metadata=None)
     left._close()
     interactions = Interactions(engine, journal=tmp_path / "journal")
     app = shop(interactions)

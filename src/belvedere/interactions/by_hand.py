@@ -27,6 +27,7 @@ def event(event: Any, request: Any, response: Any, *, user_id: Any, trace_id: An
         user_id = bound.get("user_id")
     if trace_id is None:
         trace_id = request_id() if served is None else served.trace_id
+    routed = scope if served is None or "path" in scope else served.route_scope
     answered = getattr(response, "status_code", None)
     return {
         "event": event,
@@ -35,4 +36,5 @@ def event(event: Any, request: Any, response: Any, *, user_id: Any, trace_id: An
         "method": str(scope.get("method", method)),
         "status": answered if type(answered) is int else status,
         "trace_id": None if trace_id is None else str(trace_id)[:_TRACE_ID],
+        "parameters": (routed or {}).get("path_params") or {},
     }

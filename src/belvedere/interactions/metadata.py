@@ -61,6 +61,10 @@ class Sanitiser:
             shown = shown[: len(shown) // 2]
         return shown if len(shown) <= longest else shown[: longest - 1] + _more
 
+    def hides(self, key: str) -> bool:
+        """Whether what is called so is kept by nobody."""
+        return self._redactor.verdict(key) == "redact"
+
     def query(self, raw: bytes) -> dict[str, Any]:
         """Return the parameters of a query; those that came more than once are lists."""
         text = raw[:_QUERY].decode("latin-1")
@@ -162,13 +166,10 @@ class Sanitiser:
             if shown != found:
                 return self.text(json.dumps(shown, ensure_ascii=False))
         decoded = written.decoded(text)
-        shown = written.without_values(decoded, self._hides)
+        shown = written.without_values(decoded, self.hides)
         if shown == decoded != text and self._redactor.text(shown) == shown:
             return self.text(text)
         return self.text(shown)
-
-    def _hides(self, key: str) -> bool:
-        return self._redactor.verdict(key) == "redact"
 
     def _number(self, value: int, *, shown: bool) -> int | str:
         if not -(2**63) <= value < 2**64:

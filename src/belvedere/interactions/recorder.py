@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from belvedere import failures
 from belvedere.context import RequestContext
+from belvedere.conventions import REDACTED
 from belvedere.interactions.compact import BREAKS, LAYOUT, SOMEBODY, stamp
 from belvedere.interactions.event import LONGEST, Subject, encoded, make_id, numbers, process
 from belvedere.interactions.figures import Figures
@@ -24,6 +25,8 @@ _METHOD: Final = 64
 """Characters of a method that are kept."""
 _COUNTERS: Final = 1000
 """Counters that are remembered; events by hand may have any name."""
+_NAMES: Final = 1000
+"""Names of parameters that are remembered."""
 _SHORT: Final = 13
 _CARD: Final = 10**12
 """Fewer digits than the number of a card has. What has no dot, `@` or `=` is no token, address or credential."""
@@ -73,6 +76,7 @@ class Recorder:
         self._wake = wake
         self._counts = subject_type is int
         self._counters: dict[str, Callable[[], None]] = {}
+        self._harmless: set[str] = set()
 
     def closing(self, request: RequestContext) -> None:
         """Record a request that took a marked route."""
@@ -92,9 +96,9 @@ class Recorder:
         ):
             scope: Any = request.route_scope
             parameters = scope.get("path_params", _NONE)
-            for value in parameters.values():
-                # Nothing can hide in numbers and short words. The rest of a path is the route's.
-                if type(value) is not str or len(value) >= _SHORT or not value.isalnum():
+            for name, value in parameters.items():
+                # Nothing can hide in numbers and short words, unless they are called so. The rest is the route's.
+                if type(value) is not str or len(value) >= _SHORT or not value.isalnum() or name not in self._harmless:
                     break
             else:
                 user = "" if request.bound is None else _user(request.bound)
@@ -132,7 +136,7 @@ class Recorder:
                 "event_type": way.event,
                 "user_id": None if user_id is None else _text(user_id),
                 "subject": None if subject is None else self.subject(subject),
-                "path": self._shown(request.path, parameters),
+                "path": self._shown(request.path, parameters, way.subject),
                 "method": request.method,
                 "status": request.status,
                 "trace_id": request.trace_id,
@@ -152,6 +156,7 @@ class Recorder:
         status: int,
         trace_id: str | None,
         metadata: Mapping[str, Any] | None,
+        parameters: Mapping[str, Any] = _NONE,
     ) -> bool:
         """Append one event by hand; everything is made fit here. Return whether it is kept."""
         kept = self.append(
@@ -161,7 +166,7 @@ class Recorder:
                     "event_type": event,
                     "user_id": None if user_id is None else _text(user_id),
                     "subject": self.subject(subject),
-                    "path": self._sanitiser.text(path, LONGEST),
+                    "path": self._sanitiser.text(self._unnamed(path, parameters), LONGEST),
                     "method": method[:_METHOD],
                     "status": status,
                     "trace_id": trace_id,
@@ -192,8 +197,9 @@ class Recorder:
             return None
         return number if -(2**63) <= number < 2**63 else None
 
-    def _shown(self, path: str, parameters: Mapping[str, Any]) -> str:
-        """Return a path without what the values of its parameters give away."""
+    def _shown(self, path: str, parameters: Mapping[str, Any], subject: str | None) -> str:
+        """Return a path without what the names and values of its parameters give away."""
+        path = self._unnamed(path, parameters, subject)
         for value in parameters.values():
             if type(value) is int:
                 if value < _CARD:
@@ -202,6 +208,22 @@ class Recorder:
             if type(value) is not str or len(value) >= _SHORT or not value.isalnum():
                 return self._sanitiser.text(path, LONGEST)
         return path if len(path) <= LONGEST else self._sanitiser.text(path, LONGEST)
+
+    def _unnamed(self, path: str, parameters: Mapping[str, Any], subject: str | None = None) -> str:
+        """Return a path without the parameters whose names hide them; the one that a mark asks for is kept."""
+        for name, value in parameters.items():
+            if name in self._harmless:
+                continue
+            if not self._sanitiser.hides(name):
+                if len(self._harmless) < _NAMES:
+                    self._harmless.add(name)
+            elif name != subject and (hidden := str(value)):
+                parts = path.split("/")
+                if hidden in parts:
+                    path = "/".join([REDACTED if part == hidden else part for part in parts])
+                else:
+                    path = path.replace(hidden, REDACTED)
+        return path
 
     def _metadata(self, request: RequestContext, notes: Notes | None, *, apart: bool) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
