@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -40,6 +43,19 @@ async def test_rows_are_kept_for_their_time(engine: AsyncEngine, monkeypatch: py
     assert not hourly._Turn(interactions._folder).taken
     with pytest.raises(ValueError, match="needs a retention"):
         await Interactions(engine, "others").prune()
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(-hourly.PERIOD, True), (-1, False), (1, False), (1_000_000, True)])
+def test_a_clock_that_was_ahead_keeps_nobody_from_it(seconds: float, taken: bool, tmp_path: Path) -> None:
+    """Whoever did it in a time to come, before the clock was put right, has not just done it."""
+    first = hourly._Turn(tmp_path)
+    first.over()
+    first.end()
+    (file,) = tmp_path.iterdir()
+    os.utime(file, (time.time() + seconds,) * 2)
+    turn = hourly._Turn(tmp_path)
+    assert turn.taken is taken
+    turn.end()
 
 
 @pytest.mark.parametrize("retention", [float("nan"), float("inf"), 1e12])

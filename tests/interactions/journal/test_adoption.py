@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from belvedere.interactions.journal import Batch, Journal
 from tests.interactions.journal.processes import DEADLINE, Make, append, drain, figures
 
@@ -240,8 +242,9 @@ def test_files_of_idle_workers_are_removed(make: Make, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_segments_without_a_sign_of_life_are_adopted_after_a_minute(folder: Path) -> None:
-    """If somebody has removed that."""
+@pytest.mark.parametrize("seconds", [-100, 1_000_000])
+def test_segments_without_a_sign_of_life_are_adopted_after_a_minute(seconds: float, folder: Path) -> None:
+    """If somebody has removed that; also where the clock was ahead when they were written, and was put back since."""
     leave(folder, [b"a", b"b"])
     for life in folder.glob("*.life"):
         life.unlink()
@@ -249,7 +252,7 @@ def test_segments_without_a_sign_of_life_are_adopted_after_a_minute(folder: Path
     journal.open()
     assert journal.adopt() == 0
     for path in folder.glob("*.events"):
-        os.utime(path, (time.time() - 100, time.time() - 100))
+        os.utime(path, (time.time() + seconds,) * 2)
     assert journal.adopt() == 1
     assert drain(journal) == [b"a", b"b"]
     journal.close()

@@ -48,7 +48,8 @@ class Adoption:
         lives, sizes, written = self._look()
         now = time.time()
         for name in sizes.keys() - lives:
-            if now - written[name] > _ORPHANED and self._revive(name):
+            # A time to come was told by a clock that has been put back since.
+            if abs(now - written[name]) > _ORPHANED and self._revive(name):
                 lives.add(name)
         own = {trail.name for trail in self._trails}
         segments = 0
