@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, Tra
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
 
 import belvedere
+from belvedere import failures
 from tests.drive import Exchange, Socket, ask
 from tests.tracing.conftest import Kept, Lines, Observe, hexes, keeping
 
@@ -137,6 +138,55 @@ async def test_how_a_request_ended(kept: Kept, observe: Observe) -> None:
     assert told["exception.type"] == "RuntimeError"
     assert "test_spans.py" in str(told["exception.stacktrace"])
     assert "hunter2" not in str(told)
+
+
+class Mute(Exception):  # noqa: N818 - a test's
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+async def test_an_exception_that_has_no_text(foreign: bool, kept: Kept, observe: Observe) -> None:
+    """Its span ends, is an error, and has an event, if its maker can make one of such an exception."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def fails() -> None:
+        raise Mute
+
+    obs = observe(app, tracing={"provider": Wrapper(kept) if foreign else kept.provider})
+    await ask(app)
+    (span,) = kept.spans
+    assert (span.status.status_code, (span.attributes or {})["error.type"]) == (
+        StatusCode.ERROR,
+        f"{__name__}.Mute",
+    )
+    if not foreign:
+        (event,) = span.events
+        assert (event.attributes or {})["exception.message"] == ""
+        assert "<exception str() failed>" in str((event.attributes or {})["exception.stacktrace"])
+    else:
+        failures.counts.clear()  # that the event could not be made is counted
+    obs.remove()
+
+
+async def test_an_exception_of_ten_megabytes(kept: Kept, observe: Observe) -> None:
+    """Its event is bounded, as a collector takes no more than 4 MiB at a time, and can be encoded whatever it holds."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def fails() -> None:
+        raise RuntimeError("\ud800 begins " + "x" * 10_000_000 + " password=hunter2 ends")
+
+    observe(app, tracing={"provider": kept.provider})
+    await ask(app)
+    (span,) = kept.spans
+    shown = {key: str(value) for key, value in (span.events[0].attributes or {}).items()}
+    for key in ("exception.message", "exception.stacktrace"):
+        assert len(shown[key].encode()) < 100_000
+        assert shown[key].rstrip().endswith("ends")
+        assert "hunter2" not in shown[key]
+    assert shown["exception.message"].startswith("\\ud800 begins xxx")
 
 
 async def test_a_client_that_left_is_no_error(kept: Kept, observe: Observe) -> None:

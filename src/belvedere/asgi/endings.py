@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
+
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
@@ -26,6 +28,18 @@ def has_left(request: RequestContext, error: BaseException) -> bool:
         return False
     cause = only_one(error)
     return isinstance(cause, _LEFT) or (isinstance(cause, OSError) and getattr(cause, _MARK, False) is True)
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether `error` says only that a call is to end, as servers and task groups cancel it.
+
+    What else is no `Exception` is raised by the application, as `SystemExit` by `sys.exit()`: servers answer it with
+    500 as any other.
+    """
+    cause = only_one(error)
+    if isinstance(cause, BaseExceptionGroup):
+        return all(is_cancelled(one) for one in cause.exceptions)
+    return isinstance(cause, (CancelledError, GeneratorExit))
 
 
 def only_one(error: BaseException) -> BaseException:

@@ -82,7 +82,7 @@ class Plan:
         self.on_mount: Callable[[Any], None] | None = None
         self.on_build: Callable[[], None] | None = None
         self.answer_failure: Callable[[RequestContext, Send], Awaitable[None]] | None = None
-        self.failed: Callable[[RequestContext, Exception], None] | None = None
+        self.failed: Callable[[RequestContext, BaseException], None] | None = None
         self.lifespan: Callable[[ASGIApp, Scope, Receive, Send], Awaitable[None]] | None = None
         self.exchanges: tuple[type[Any], type[Any]] | None = None
         self.set_headers([], [])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final
 
-from belvedere.asgi.endings import has_left, only_one
+from belvedere.asgi.endings import has_left, is_cancelled, only_one
 from belvedere.asgi.exchange import HttpExchange, WebSocketExchange
 from belvedere.asgi.plan import ASGIApp, Plan, Receive, Scope, Send, below_root
 from belvedere.context import SCOPE_KEY, current, give_back
@@ -68,7 +68,7 @@ class RequestPass:
             if not request.answered and not request.disconnected:
                 await request.answer_failure()
         except BaseException as error:
-            if isinstance(error, Exception):
+            if not is_cancelled(error):
                 if request.exception is None and not request.ended and not has_left(request, error):
                     request.exception = only_one(error)
                 if plan.failed is not None:
@@ -101,7 +101,7 @@ class RequestPass:
         try:
             await self.app(scope, request.receive, request.send)
         except BaseException as error:
-            if isinstance(error, Exception):
+            if not is_cancelled(error):
                 if not has_left(request, error):
                     request.exception = only_one(error)
                 if plan.failed is not None:

@@ -59,7 +59,7 @@ class Problems:
         response = self._respond(request.scope, _internal(request.request_id))
         await readable(request.scope, response)(request.scope, _receive_nothing, send)
 
-    def failed(self, request: RequestContext | None, error: Exception) -> None:
+    def failed(self, request: RequestContext | None, error: BaseException) -> None:
         """Log `unhandled_exception` with its traceback, once per request, unless its client has left."""
         if request is not None and has_left(request, error):
             return

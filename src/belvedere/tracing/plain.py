@@ -9,6 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
+from belvedere import failures
 from belvedere.asgi.native_telemetry import span_ids
 from belvedere.context import RequestContext
 from belvedere.tracing.observer import Spans
@@ -41,7 +42,16 @@ class PlainSpans(Spans):
         span.update_name(name)
         span.set_attributes(attributes)
         if request.exception is not None:
-            span.record_exception(request.exception)
+            self._record(span, request.exception)
         if request.exception is not None or request.status >= 500:
             span.set_status(Status(StatusCode.ERROR))
         span.end()
+
+    @staticmethod
+    def _record(span: Any, error: BaseException) -> None:
+        try:
+            span.record_exception(error)
+        except (
+            Exception
+        ) as failure:  # the exception's own `__str__` may raise anything; the span is to end all the same
+            failures.contain(Spans.feature, failure)

@@ -5,7 +5,6 @@ What it says of the request is noted when it ends and put together when somebody
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from time import time_ns
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from belvedere import failures
 from belvedere.tracing.describe import type_of
+from belvedere.tracing.thrown import told, traceback_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TraceState
 
     from belvedere.context import RequestContext
-    from belvedere.tracing.describe import Describer, Noted
+    from belvedere.tracing.thrown import told, traceback_of
+from belvedere.tracing.describe import Describer, Noted
 
 Attributes = dict[str, Any]
 
@@ -257,8 +258,8 @@ class ServerSpan(Unrecorded, ReadableSpan):
         hide = self._blueprint.hide
         shown = {
             "exception.type": type_of(exception),
-            "exception.message": hide(str(exception)),
-            "exception.stacktrace": hide("".join(traceback.format_exception(exception))),
+            "exception.message": told(exception, hide),
+            "exception.stacktrace": traceback_of(exception, hide),
             "exception.escaped": str(escaped),
         }
         self.add_event("exception", {**shown, **(attributes or {})}, timestamp)

@@ -303,7 +303,7 @@ class Observability:
 
     # What happens while it runs.
 
-    def _failed(self, request: RequestContext, error: Exception) -> None:
+    def _failed(self, request: RequestContext, error: BaseException) -> None:
         if self._log is not None:
             self._problems.failed(request, error)
             mark_reported(error)
