@@ -17,7 +17,7 @@ from belvedere.metrics.workers.folder import Folder, sweep
 from belvedere.metrics.workers.memory import MemoryKeys
 from belvedere.metrics.workers.placing import FamilyPlacing, Placing
 from belvedere.metrics.workers.segment import CHUNK, VALUE, Segment
-from belvedere.metrics.workers.service import Parent, folder_name
+from belvedere.metrics.workers.service import Parent, folder_name, lead, parent
 from belvedere.metrics.workers.sources import Keys
 from belvedere.metrics.workers.view import RETIRED, Reading, View
 
@@ -262,11 +262,13 @@ def test_what_a_crash_left_is_swept(path: Path) -> None:
     place = path.parent
     gone, here = Parent(2**22 + 1, "1"), Parent(os.getpid(), "unknown")
     told = {name: folder_name(gone, name, []) for name in ("dead", "orphans", "other", "old")}
+    # Workers that come when their parent has ended cannot tell any more when that was started.
+    told["late"] = folder_name(gone._replace(started=""), "late", [])
     for name in ("other", "old"):
         parts = told[name].split("-")
         told[name] = "-".join([*parts[:2], "1", parts[3]])
     living = Member(place / told["orphans"], "1-a")
-    for name in ("dead", "other", "old"):
+    for name in ("dead", "late", "other", "old"):
         Member(place / told[name], "1-a").die()
     os.utime(place / told["old"], (time.time() - 90_000,) * 2)
     (place / "something-else").mkdir()
@@ -277,6 +279,29 @@ def test_what_a_crash_left_is_swept(path: Path) -> None:
     assert {found.name for found in place.iterdir()} == {told["other"], "something-else"}
     sweep(path / "nowhere", "own")
     assert here.pid == os.getpid()
+
+
+def test_a_parent_that_cannot_be_looked_at_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /proc hides the processes of others (`hidepid`), one of another user is not taken for gone."""
+
+    def hidden(path: Path, **_: Any) -> str:
+        raise FileNotFoundError(path)
+
+    def of_another_user(pid: int, _: int) -> None:
+        raise PermissionError if pid == os.getppid() else ProcessLookupError
+
+    monkeypatch.setattr(Path, "read_text", hidden)
+    monkeypatch.setattr(os, "kill", of_another_user)
+    try:
+        lead(os.getppid())
+        hiding = parent()
+        lead(2**22 + 1)
+        gone = parent()
+    finally:
+        lead(None)
+    assert hiding is not None
+    assert gone is not None
+    assert (hiding.alive, gone.alive) == (True, False)
 
 
 def test_somebody_who_cannot_be_looked_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

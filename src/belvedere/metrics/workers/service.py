@@ -33,7 +33,8 @@ class Parent(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        return _started(self.pid) == self.started
+        # Without a start time it had ended already when its workers looked.
+        return self.started != "" and _started(self.pid) == self.started
 
 
 _lead: Parent | None = None
@@ -112,11 +113,11 @@ def private(place: Path) -> bool:
 
 
 def _started(pid: int) -> str:
-    """Return when a process started; "" where that cannot be told, or there is no such process."""
+    """Return when a process started: "unknown" where that cannot be told, "" where there is no such process."""
     try:
         told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return "" if Path("/proc/self").exists() or not _exists(pid) else "unknown"
+        return "unknown" if _exists(pid) else ""
     # The second field is the program's name in parentheses, which may hold anything.
     state = told.rpartition(")")[2].split()
     return "" if state[0] == "Z" else state[_START_TIME]
