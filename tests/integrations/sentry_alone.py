@@ -243,6 +243,31 @@ async def test_an_sdk_that_is_initialised_already(observe: Observe, events: list
     sentry_sdk.get_global_scope().set_client(None)
 
 
+async def test_a_server_that_logs_the_exception(observe: Observe, events: list[dict[str, Any]]) -> None:
+    """The SDK by itself makes events of log records: the server's, of a request that is over, is none more."""
+    app = shop()
+
+    @app.middleware("http")
+    async def between(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    async def server(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(2):  # a request after another on one connection
+            try:
+                await app(scope, receive, send)
+            except RuntimeError:
+                logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+            logging.getLogger("uvicorn.error").error("something else")
+
+    sentry_sdk.init(dsn=DSN, transport=Kept)
+    app.mount("/sub", shop())
+    observe(app, integrations.sentry())
+    await ask(server, path="/sub/broken/1")
+    said = [event["exception"]["values"][0]["type"] if "exception" in event else "something else" for event in events]
+    assert said == ["RuntimeError", "something else"] * 2
+    sentry_sdk.get_global_scope().set_client(None)
+
+
 async def test_an_sdk_that_is_initialised_later(observe: Observe, events: list[dict[str, Any]]) -> None:
     """A client that the application makes before it starts is followed."""
     app = shop()

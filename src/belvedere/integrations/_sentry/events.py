@@ -110,7 +110,7 @@ class Events:
         if kind not in {None, "transaction"}:
             return True
         tags, rest, user = self._tags(request)
-        if kind is None and _sent_before(hint, tags.get("request_id")):
+        if kind is None and _sent_before(hint, tags.get("request_id") or _just_over()):
             return False
         ids = {key: tags.pop(key) for key in ("request_id", "trace_id") if key in tags}
         event["tags"] = {**tags, **(event.get("tags") or {}), **ids}
@@ -160,6 +160,12 @@ def _request(*, is_requests: bool) -> RequestContext | None:
     """Return the request that is being served; for an event of Sentry's own layer, also the one that is just over."""
     request = context.current.get()
     return served.get() if request is None and is_requests else request
+
+
+def _just_over() -> str | None:
+    """Return the id of the request that this task has served: servers log its exception once more."""
+    request = served.get()
+    return None if request is None else request.request_id
 
 
 def _current_trace() -> str | None:
