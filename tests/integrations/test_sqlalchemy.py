@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import sqlite3
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,8 +16,10 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import (
     Engine,
+    create_engine,
     event,
     func,
+    pool,
     select,
     text,
 )
@@ -81,6 +86,94 @@ async def test_pool(postgres: AsyncEngine, observe: Observe) -> None:
         await postgres.dispose(close=False)
         assert await gauges(app) == (1, 0)
         await left.invalidate()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "size"),
+    [
+        (pool.QueuePool, {"pool_size": 1, "max_overflow": 2}, 1),
+        (pool.StaticPool, {}, 1),
+        (pool.SingletonThreadPool, {"pool_size": 4}, 4),
+        (pool.NullPool, {}, 0),
+        (pool.AssertionPool, {}, 1),
+    ],
+)
+async def test_every_kind_of_pool(
+    kind: type[pool.Pool], options: dict[str, Any], size: int, observe: Observe, tmp_path: Path
+) -> None:
+    """A connection is in use until the last who shares it is done; none is counted that its pool has given up."""
+    shared = kind in {pool.StaticPool, pool.SingletonThreadPool}
+    at_once, kept = 1 if kind is pool.AssertionPool else 3, 0 if kind is pool.NullPool else 1
+    engine = create_engine(f"sqlite:///{tmp_path}/file.db", poolclass=kind, **options)
+    app, part = FastAPI(), integrations.sqlalchemy(engine)
+    observe(app, part)
+    for _ in range(2):
+        connections = [engine.connect() for _ in range(at_once)]
+        used = 1 if shared else at_once
+        assert await gauges(app) == (used, 0)
+        assert part._ping() == {"pool_size": size, "connections_in_use": used}
+        connections.pop().close()
+        if connections:
+            assert await gauges(app) == ((1, 0) if shared else (at_once - 1, kept))
+        for connection in connections:
+            connection.close()
+        assert await gauges(app) == (0, kept)
+        assert part._ping() == {"pool_size": size, "connections_in_use": 0}
+        engine.dispose()
+        assert await gauges(app) == (0, 0)
+
+
+class Driver(sqlite3.Connection):
+    """A connection that can be referred to weakly."""
+
+
+async def test_a_connection_that_comes_back_to_a_pool_that_is_gone(observe: Observe, tmp_path: Path) -> None:
+    """It waits for nobody: it is in no gauge, and nothing of Belvedere keeps it open."""
+    app = FastAPI()
+    engine = create_engine(f"sqlite:///{tmp_path}/file.db", connect_args={"factory": Driver})
+    observe(app, integrations.sqlalchemy(engine))
+    connection = engine.connect()
+    driver = weakref.ref(connection.connection.driver_connection)
+    engine.dispose()
+    assert await gauges(app) == (1, 0)
+    connection.close()
+    assert await gauges(app) == (0, 0)
+    del connection
+    gc.collect()
+    assert driver() is None
+    with engine.connect():
+        assert await gauges(app) == (1, 0)
+    assert await gauges(app) == (0, 1)
+    engine.dispose()
+
+
+async def test_a_database_in_memory(observe: Observe) -> None:
+    """Its one connection is everybody's, by SQLAlchemy's default for an async engine."""
+    engine = create_async_engine("sqlite+aiosqlite://")
+    app = FastAPI()
+    observe(app, integrations.sqlalchemy(engine))
+    async with engine.connect():
+        async with engine.connect(), engine.connect():
+            assert await gauges(app) == (1, 0)
+        assert await gauges(app) == (1, 0)
+        check = (await ask(app, path="/readyz")).json()["checks"]["database"]
+        assert (check["pool_size"], check["connections_in_use"]) == (1, 1)
+        assert await gauges(app) == (1, 0)
+    assert await gauges(app) == (0, 1)
+    async with engine.connect() as connection:
+        await connection.invalidate()
+        assert await gauges(app) == (0, 0)
+    await engine.dispose()
+    assert await gauges(app) == (0, 0)
+
+
+async def test_connections_of_before_are_known_once_they_come_back(engine: Engine, observe: Observe) -> None:
+    """One that was in use before the part was there waits in the pool from then on."""
+    app = FastAPI()
+    with engine.connect():
+        observe(app, integrations.sqlalchemy(engine))
+        assert await gauges(app) == (0, 0)
+    assert await gauges(app) == (0, 1)
 
 
 async def test_pools_are_added_up(postgres: AsyncEngine, engine: Engine, observe: Observe) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belvedere.integrations._sqlalchemy import pool as pools
 from belvedere.integrations.extras import require
 from belvedere.parts import Check, Host, Probe
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, Executable
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from belvedere.integrations._sqlalchemy.pool import Pool
     from belvedere.integrations._sqlalchemy.queries import Queries
 
 PATIENCE = 60.0
@@ -94,7 +94,7 @@ class SQLAlchemy:
             call = self._asking.migrated(scripts)
             self._checks.append(Check(called, call, probes=("startup",), message=f"{_named(name)} is not migrated"))
         self._queries: Queries | None = None
-        self._pool: pools.Pool | None = None
+        self._pool: Pool | None = None
 
     @property
     def why(self) -> str:
@@ -104,11 +104,12 @@ class SQLAlchemy:
 
     def install(self, host: Host) -> None:
         """Check, count and time from now on."""
+        from belvedere.integrations._sqlalchemy.pool import Pool
         from belvedere.integrations._sqlalchemy.queries import Queries
 
         if self._queries is not None:
             raise ValueError("this part is installed already: make one for each application")
-        pool = pools.Pool(self.engine, host)
+        pool = Pool(self.engine, host)
         queries = Queries(self.engine, host, self.feature, slow=self._slow, comment=self._comment)
         # What may be refused comes first: then there is nothing to take back.
         for check in self._checks:
@@ -129,6 +130,8 @@ class SQLAlchemy:
     def forked(self) -> None:
         """In a process that was forked: leave the connections to the parent, whose checks may hold some."""
         self.engine.dispose(close=False)
+        if self._pool is not None:
+            self._pool.abandon()
 
     def _ping(self) -> dict[str, Any]:
         return {} if self._pool is None else self._pool.details()
