@@ -96,3 +96,24 @@ def test_wrong_arguments_say_what_to_do(engine: AsyncEngine) -> None:
             Interactions(engine, retention=retention)
     with pytest.raises(TypeError, match="number of days"):
         Interactions(engine, retention="7 days")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("argument", "error", "said"),
+    [
+        ({"journal": 5}, TypeError, "journal=5 is no folder"),
+        ({"journal": ""}, ValueError, "journal='' is no folder"),
+        ({"memory": "10"}, TypeError, "memory='10' is no whole number"),
+        ({"memory": -1}, ValueError, "memory=-1 is less than 0"),
+        ({"journal_bytes": 0}, ValueError, "journal_bytes=0 is less than 1"),
+        ({"journal_bytes": True}, TypeError, "journal_bytes=True is no whole number"),
+        ({"shutdown": None}, TypeError, "shutdown=None is no number of seconds"),
+        ({"shutdown": float("nan")}, ValueError, "shutdown=nan is less than 0"),
+    ],
+)
+async def test_bounds_that_are_none(
+    engine: AsyncEngine, argument: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    """They are refused at the call, and not when the first event meets them."""
+    with pytest.raises(error, match=said):
+        Interactions(engine, **argument)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from belvedere import failures
 from belvedere.context import current
 from belvedere.conventions import OWN_LOGGER
-from belvedere.interactions import by_hand
+from belvedere.interactions import bounds, by_hand
 from belvedere.interactions.compact import NUMBER, TEXT
 from belvedere.interactions.delivery import Delivery
 from belvedere.interactions.figures import Figures, NoFigures, Tally
@@ -86,6 +86,7 @@ class Interactions:
     ) -> None:
         if not isinstance(engine, AsyncEngine):
             raise TypeError(f"interactions: {type(engine).__name__} is no AsyncEngine: use create_async_engine")
+        bounds.check(journal=journal, memory=memory, journal_bytes=journal_bytes, shutdown=shutdown)
         self._engine = engine
         self._store = Store(engine, table, subject, subject_type, schema=schema, metadata=metadata)
         self.table = self._store.table
