@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 from tests.celeryworker import SHOP as SOURCE
 from tests.celeryworker import sending, working
 from tests.integrations.envelopes import KEY, Sentry, receiving
-from tests.processes.launch import Process, launch, wait_for
+from tests.processes.launch import Process, Server, launch, wait_for
 from tests.processes.several import connected
 
 SECRET = "hunter2"
@@ -129,6 +129,20 @@ def test_one_event_of_each_error(tmp_path: Path, sentry: Sentry) -> None:
     assert broken["request"]["headers"].keys() >= {"authorization", "cookie", "x-api-key"}
     assert "data" not in broken["request"]
     assert [crumb["message"] for crumb in broken["breadcrumbs"]["values"]] == ["before it with token=[redacted]"]
+
+
+@pytest.mark.parametrize("server", ["granian", "hypercorn"])
+def test_other_servers(server: Server, tmp_path: Path, sentry: Sentry) -> None:
+    """One event of each error with the request's id there as well, and nothing is lost when the service ends."""
+    paths = ("/broken/7", "/sync/7", "/handled", "/twice", "/stream", "/group", "/ws", "/refused", "/status/404")
+    with launch(server, tmp_path, SHOP, environment=environment(sentry)) as process:
+        for path in paths:
+            (call if path in {"/ws", "/refused"} else ask)(process, path, f"id{path.replace('/', '.')}")
+        process.stop()
+    expected = Counter((f"id{path.replace('/', '.')}", name) for path in paths for name in EVENTS[path])
+    assert Counter((event["tags"]["request_id"], kind(event)) for event in sentry.events) == expected
+    assert {event["transaction"] for event in sentry.events} >= {"/broken/{item_id}", "/sync/{item_id}"}
+    assert SECRET.encode() not in sentry.raw
 
 
 def test_workers_of_a_preloaded_application(tmp_path: Path, sentry: Sentry) -> None:

@@ -51,7 +51,7 @@ class StandIn:
         self._ours: StandardError | None = None
 
     def take(self) -> None:
-        if sys.stderr is sys.__stderr__ and sys.stderr is not None and one_of_several():
+        if sys.stderr is sys.__stderr__ and sys.stderr is not None and (one_of_several() or _is_being_spawned()):
             self._ours = StandardError(sys.stderr)
             sys.stderr = self._ours
 
@@ -59,6 +59,11 @@ class StandIn:
         if self._ours is not None and sys.stderr is self._ours:
             sys.stderr = self._ours.stands_for
         self._ours = None
+
+
+def _is_being_spawned() -> bool:
+    """Whether `multiprocessing` loads the application to find what this process is to run: its parent is told later."""
+    return hasattr(multiprocessing.current_process(), "_inheriting")
 
 
 def _prints(frame: FrameType | None) -> bool:
