@@ -92,6 +92,8 @@ async def test_metrics(protocol: str, observe: Observe, receiver: Receiver, monk
         scrape = (await ask(app, path="/metrics")).body.decode()
     assert "; exported over OTLP to" in obs.report()["metrics"]["why"]
     last: dict[str, Sent] = {sent.item.name: sent for sent in receiver.metrics}
+    # A metric of no kind is none that a backend takes: those without a series yet do not go out.
+    assert [name for name, sent in last.items() if sent.item.WhichOneof("data") is None] == []
     (orders,) = last["shop_orders_placed_total"].item.sum.data_points
     assert (orders.as_double, last["shop_orders_placed_total"].item.sum.is_monotonic) == (3.0, True)
     for family in text_string_to_metric_families(scrape):

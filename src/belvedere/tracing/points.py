@@ -48,8 +48,9 @@ class Points:
 
     def _metrics(self, family: Any, now: int) -> Iterator[Metric]:
         if family.type == "histogram":
-            histograms = list(self._histograms(family.samples, now))
-            yield _metric(family.name, family.documentation, Histogram(histograms, _CUMULATIVE))
+            # Of none, the exporter would make a metric that does not say what it is.
+            if histograms := list(self._histograms(family.samples, now)):
+                yield _metric(family.name, family.documentation, Histogram(histograms, _CUMULATIVE))
             return
         sums = {"counter": ("_total",), "summary": ("_count", "_sum")}.get(family.type, ())
         by_name: dict[str, list[NumberDataPoint]] = {}
