@@ -16,7 +16,7 @@ from belvedere.metrics.workers import folder as folders
 from belvedere.metrics.workers.folder import Folder, sweep
 from belvedere.metrics.workers.memory import MemoryKeys
 from belvedere.metrics.workers.placing import FamilyPlacing, Placing
-from belvedere.metrics.workers.segment import CHUNK, VALUE, Segment
+from belvedere.metrics.workers.segment import CHUNK, VALUE, Segment, lines
 from belvedere.metrics.workers.service import Parent, folder_name, lead, parent
 from belvedere.metrics.workers.sources import Keys
 from belvedere.metrics.workers.view import RETIRED, Reading, View
@@ -72,6 +72,19 @@ class Member:
 def path(tmp_path: Path) -> Path:
     (tmp_path / "place").mkdir(mode=0o700)
     return tmp_path / "place" / "service"
+
+
+def test_files_that_are_replaced_within_one_tick(path: Path) -> None:
+    """What was published last is read, also where the file system's clock has not moved since it was read before."""
+    one, two = Member(path, "1-a"), Member(path, "2-b")
+    (found,) = [worker for worker in two.folder.workers() if worker.name == one.name]
+    for trace_id in ("a" * 32, "b" * 32, "c" * 32):
+        published: Any = [[0, {"trace_id": trace_id}, 1.0, 2.0]]
+        begun = path / ".1-a.exemplars"
+        begun.write_bytes(lines([published]))
+        os.utime(begun, ns=(10**18, 10**18))
+        begun.replace(path / "1-a.exemplars")
+        assert found.exemplars() == published
 
 
 def test_more_than_a_chunk(path: Path) -> None:

@@ -64,7 +64,7 @@ class WorkerFiles:
         self._view: Any = memoryview(b"").cast("d")
         self._size = 0
         self._exemplars: Exemplars = []
-        self._exemplars_of = 0
+        self._exemplars_of: tuple[int, int] | None = None
 
     @property
     def alive(self) -> bool:
@@ -89,7 +89,9 @@ class WorkerFiles:
         """Return what the worker published last."""
         path = self._folder / f"{self.name}.exemplars"
         try:
-            published = path.stat().st_mtime_ns
+            found = path.stat()
+            # Two may be of one tick of the file system's clock: another file has another number.
+            published = (found.st_ino, found.st_mtime_ns)
             if published != self._exemplars_of:
                 self._exemplars = parse(path.read_bytes())
                 self._exemplars_of = published
@@ -148,6 +150,7 @@ class RetiredFiles:
         begun = self._path.with_name(".retired")
         begun.write_bytes(orjson.dumps([workers, end], option=orjson.OPT_APPEND_NEWLINE) + array("d", values).tobytes())
         begun.replace(self._path)
+        self._identity = None
 
     def _load(self) -> None:
         try:
