@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from belvedere import Interactions
 from tests.drive import written
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 async def until(there: Callable[[], Any]) -> Any:

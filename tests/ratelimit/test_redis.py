@@ -56,7 +56,7 @@ async def statuses(app: Any, count: int, **options: Any) -> list[int | None]:
     return [(await ask(app, **options)).status for _ in range(count)]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Return when `condition` holds."""
     deadline = time.monotonic() + seconds
     while not condition():
