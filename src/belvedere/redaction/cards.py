@@ -93,7 +93,9 @@ def _is_printed(lengths: tuple[int, ...], digits: str) -> bool:
 
 # What numbers of cards begin with, and how long these are (ISO/IEC 7812-1; https://en.wikipedia.org/wiki/Payment_card_number).
 # None begins as a date does (20261122…), nor, but for the 15 digits of UATP's, as a time in milliseconds (17…).
-_ISSUED: Final = re.compile(r"1[0-9]{14}|2[2-7][0-9]{14,17}|3[0-9]{13,18}|[4-6][0-9]{12,18}|[7-9][0-9]{15,18}")
+_ISSUED: Final = re.compile(
+    r"1[0-9]{14}|2131[0-9]{11}|2[2-7][0-9]{14,17}|3[0-9]{13,18}|[4-6][0-9]{12,18}|[7-9][0-9]{15,18}"
+)
 
 _MAPPED: Final = range(0x7000_0000_0000, 0x8000_0000_0000, 16)
 """Where Linux on x86-64 puts threads and objects, which Python tells in decimal: `<Thread(…, started 1403…)>`."""
