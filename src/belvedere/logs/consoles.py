@@ -37,7 +37,10 @@ def is_console(handler: logging.Handler) -> bool:
 
 def leads_to_console(handler: logging.Handler) -> bool:
     """Whether a handler is a console's, or hands its records to one."""
-    return is_console(handler) or any(is_console(one) for _, one in behind(handler))
+    # Asked before each record of the standard library: nearly all handlers hand nothing on.
+    if isinstance(handler, (MemoryHandler, QueueHandler)):
+        return any(is_console(one) for _, one in behind(handler))
+    return is_console(handler)
 
 
 def behind(
