@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Integer, Table, false
+from sqlalchemy import BigInteger, Integer, Table, bindparam, false
 from sqlalchemy.sql.elements import ColumnElement
 
 
@@ -55,7 +55,11 @@ def conditions(
         found.append(_equal(table.c.user_id, str(user)))
     if about is not None:
         column: Any = table.c[subject]
-        found.append(column == _number(about) if isinstance(column.type, Integer) else _equal(column, str(about)))
+        if isinstance(column.type, Integer):
+            # Of 64 bits whatever the column has, which may be the application's own: PostgreSQL refuses what is longer.
+            found.append(column == bindparam(None, _number(about), BigInteger))
+        else:
+            found.append(_equal(column, str(about)))
     if since is not None:
         found.append(table.c.created_at >= moment("since", since))
     if until is not None:

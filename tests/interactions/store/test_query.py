@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
+from sqlalchemy import Column, Integer, MetaData, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from belvedere.interactions import cursor
 from belvedere.interactions.store import Store
+from belvedere.interactions.table import define
 from tests.interactions.store.events import payload
 
 START = datetime(2026, 11, 21, 15, tzinfo=UTC)
@@ -110,6 +113,29 @@ async def test_ids_beyond_four_bytes(engine: AsyncEngine) -> None:
         await connection.execute(store.table.update().values(id=store.table.c.id + 2**31))
     assert await paths(store, limit=2) == list(reversed(range(5)))
     assert len((await store.query(after=cursor.encode(datetime.now(UTC), 2**63 - 1))).items) == 5
+
+
+async def test_a_subject_that_the_applications_own_column_cannot_hold(engine: AsyncEngine) -> None:
+    """Where the application's table has a column of 32 bits, a number of 64 is about nothing, and no error."""
+    metadata = MetaData()
+    own = Table("visits", metadata, Column("shop_id", Integer), *(column._copy() for column in _columns("shop_id")))
+    store = Store(engine, "visits", "shop_id", int, metadata=metadata)
+    assert store.table is own
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+        await connection.execute(
+            own.insert().values(
+                event_id="1", event_type="a", shop_id=7, path="/", method="GET", status=200, metadata={}
+            )
+        )
+    assert len((await store.query(subject=7)).items) == 1
+    assert (await store.query(subject=2**40)).items == []
+    assert await store.summary(subject=2**40) == []
+
+
+def _columns(subject: str) -> list[Any]:
+    """Return the columns of a table of interactions but that of its subject."""
+    return [column for column in define("visits", subject, int).c if column.name != subject]
 
 
 async def test_pages_stay_while_rows_are_written(store: Store) -> None:
