@@ -14,12 +14,16 @@ import pytest
 
 from benchmarks.counting import counted
 from benchmarks.inprocess import LOADED, Plan, measure
-from benchmarks.variants import BARE, BELVEDERE, BY_HAND
+from benchmarks.variants import BARE, BELVEDERE, BY_HAND, RECORDED, TRACED, Variant
 
 MOST_INSTRUCTIONS = 1.45
 """Bytecode instructions that the default adds, by what the four add; 0.97 when it was set."""
 MOST_C_CALLS = 1.55
 """Calls into C alike; 1.03 when it was set."""
+MOST_WITH_SPANS = 2.2
+"""Bytecode instructions that the default adds with every request traced, by what the four add; 1.47 when it was set."""
+MOST_WITH_INTERACTIONS = 2.1
+"""Those that it adds with each request recorded as an interaction alike; 1.40 when it was set."""
 MOST_TIME = 0.95
 """CPU time alike; 0.55 when it was set. Coarse, since it is time: the counts are the sharper bounds."""
 
@@ -39,12 +43,12 @@ def _children_without_coverage() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def counts(_children_without_coverage: None) -> dict[str, Any]:
     """What a request executes in each of the rows."""
-    return {row.name: counted(row.build) for row in (BARE, BELVEDERE, BY_HAND)}
+    return {row.name: counted(row.build) for row in (BARE, BELVEDERE, TRACED, RECORDED, BY_HAND)}
 
 
-def added(counts: dict[str, Any], what: str) -> float:
-    """What the default adds to a bare request, by what the four middlewares add."""
-    bare, ours, theirs = (counts[row.name][what] for row in (BARE, BELVEDERE, BY_HAND))
+def added(counts: dict[str, Any], what: str, row: Variant = BELVEDERE) -> float:
+    """What the default, or another row, adds to a bare request, by what the four middlewares add."""
+    bare, ours, theirs = (counts[one.name][what] for one in (BARE, row, BY_HAND))
     ratio: float = (ours - bare) / (theirs - bare)
     return ratio
 
@@ -52,6 +56,12 @@ def added(counts: dict[str, Any], what: str) -> float:
 def test_default_executes_few_instructions(counts: dict[str, Any]) -> None:
     """The default adds about as much bytecode to a request as four small middlewares by hand, which do less."""
     assert added(counts, "instructions") <= MOST_INSTRUCTIONS
+
+
+@pytest.mark.parametrize(("row", "most"), [(TRACED, MOST_WITH_SPANS), (RECORDED, MOST_WITH_INTERACTIONS)])
+def test_spans_and_interactions_execute_few_instructions(counts: dict[str, Any], row: Variant, most: float) -> None:
+    """A span for each request, or an interaction, adds about half as much again; what a span says is made later."""
+    assert added(counts, "instructions", row) <= most
 
 
 def test_default_makes_few_calls_into_c(counts: dict[str, Any]) -> None:
