@@ -45,7 +45,10 @@ class BodyLimitMiddleware:
 
 
 class BodyRoute(APIRoute):
-    """A route for which a body that is no text, or too deep to be read, is invalid as any other that is no JSON."""
+    """A route for which a body that cannot be read is invalid as any other that is no JSON.
+
+    It may be no text, too deep, or have a number of more digits than Python reads.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -54,8 +57,8 @@ class BodyRoute(APIRoute):
             try:
                 return await handle(request)
             except HTTPException as error:
-                # FastAPI makes both a 400 without a place or a reason.
-                if isinstance(error.__cause__, RecursionError | UnicodeDecodeError):
+                # FastAPI makes all of these a 400 without a place or a reason.
+                if isinstance(error.__cause__, RecursionError | ValueError):
                     problem = {"type": "json_invalid", "loc": ("body", 0), "msg": "JSON decode error", "input": {}}
                     raise RequestValidationError([problem]) from error
                 raise

@@ -133,6 +133,8 @@ async def test_by_user_and_else_by_address() -> None:
         ("fe80::1%eth0", "fe80::2", True),
         ("testclient", "testclient", True),
         ("not:an:address", "other", False),
+        ("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2", False),
+        ("64:ff9b::192.0.2.1", "192.0.2.1", True),
     ],
 )
 async def test_by_address(one: str, other: str, same: bool) -> None:

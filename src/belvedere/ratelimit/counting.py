@@ -13,13 +13,13 @@ from belvedere.ratelimit import sliding
 from belvedere.ratelimit.policy import Decision, Policy
 
 TAKE_FROM_FIXED_WINDOW = """
-local cost, amount, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local cost, amount = tonumber(ARGV[1]), tonumber(ARGV[2])
 local used = tonumber(redis.call('get', KEYS[1]) or 0)
 local allowed = used + cost <= amount
 if allowed then
-    used = redis.call('incrby', KEYS[1], cost)
+    used = redis.call('incrby', KEYS[1], ARGV[1])
     if used == cost then
-        redis.call('expire', KEYS[1], window)
+        redis.call('expire', KEYS[1], ARGV[3])
     end
 end
 return {allowed and 1 or 0, used, redis.call('pttl', KEYS[1])}

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from ipaddress import IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -19,6 +19,10 @@ KeyFunction = Callable[[Any], Any]
 
 NOBODY = "-"
 """The address of whoever has none: behind a Unix socket, or in a test."""
+
+
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""IPv4 as a translator before servers of IPv6 alone has it (RFC 6052, RFC 7755): one /64 would be all of it."""
 
 
 class Subject:
@@ -64,6 +68,8 @@ def network(address: str) -> str:
     except ValueError:
         return hashed("address", address)
     mapped = getattr(parsed, "ipv4_mapped", None)
+    if parsed in _TRANSLATED:
+        mapped = IPv4Address(int(parsed) & 0xFFFFFFFF)
     return str(mapped) if mapped else str(IPv6Network((int(parsed) >> 64 << 64, 64)))
 
 

@@ -72,6 +72,16 @@ async def test_strange_lengths(app: FastAPI, length: bytes, status: int) -> None
     assert (await exchange.run()).status == status
 
 
+async def test_unreadable(client: httpx.AsyncClient) -> None:
+    """What cannot be read as JSON is a 422 in the shape of all, whatever keeps it from being read."""
+    digits = b"9" * 5_000  # Python reads numbers of 4,300 digits
+    for body in (b"{", b"\xff", b'{"query": "\xff"}', b"[" * 30_000, b'{"limit": %b}' % digits, b'{"x": -%b}' % digits):
+        for method, path in (("POST", "/search"), ("POST", "/scholarships"), ("PATCH", "/scholarships/1")):
+            headers = {"Content-Type": "application/json", **bearer("admin")}
+            answer = await client.request(method, path, content=body, headers=headers)
+            assert (answer.status_code, answer.json()["error"]) == (422, "validation_error"), (body[:20], path)
+
+
 async def test_largest(client: httpx.AsyncClient) -> None:
     """A body of the limit is read."""
     body = json.dumps({"query": "climate"}).encode()
