@@ -15,6 +15,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore, Reject
 from fastapi import FastAPI
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind
 
 import belvedere
@@ -291,6 +292,23 @@ async def test_a_broker_that_says_nothing(observe: Observe) -> None:
     assert longest < 1.8  # where the machine is busy; whoever waits for the broker takes two seconds
     silent.close()
     celery.close()
+
+
+async def test_what_is_asked_makes_no_spans(shop: Shop, observe: Observe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instrumentations of the broker's client are told to keep out: each look at the queues would be a trace."""
+    told: list[Any] = []
+    connect = Celery.connection_for_write
+
+    def connected(*arguments: Any, **named: Any) -> Any:
+        told.append(is_instrumentation_enabled())
+        return connect(*arguments, **named)
+
+    monkeypatch.setattr(Celery, "connection_for_write", connected)
+    app = FastAPI()
+    observe(app, integrations.celery(shop.app, critical=True, probes=("ready",), timeout=30))
+    await ask(app, path="/readyz")
+    assert set(told) == {False}
+    assert is_instrumentation_enabled()
 
 
 async def test_a_broker_that_refuses(observe: Observe, lines: Lines) -> None:

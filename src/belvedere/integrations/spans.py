@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from belvedere import context
@@ -67,6 +68,21 @@ class ClientSpans:
         module, name = self._instrumentation
         instrumentor = getattr(sys.modules.get(module), name, None)
         return instrumentor is not None and bool(instrumentor().is_instrumented_by_opentelemetry)
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Have no instrumentation make spans of what is called within: what Belvedere asks of its own is no request's."""
+    if "opentelemetry" not in sys.modules:
+        yield
+        return
+    from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
+
+    token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 def trace_context(span: Any) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from kombu.common import Broadcast
 
 from belvedere import failures
 from belvedere.integrations._celery.inbox import Answers, Inbox
+from belvedere.integrations.spans import unseen
 
 FEATURE = "celery"
 PATIENCE = 1.0
@@ -153,7 +154,8 @@ class Asking:
                 ends = self._wake is not wake or self._ends
                 wanted = bool(self._waiting)
             if ends:
-                self._hang_up()
+                with unseen():
+                    self._hang_up()
                 return
             known = self._known > 0
             if wanted and known:
@@ -175,7 +177,8 @@ class Asking:
 
         found: Found | BaseException
         try:
-            found = self._found(settle, whole=whole)
+            with unseen():
+                found = self._found(settle, whole=whole)
             self._known = len(found.active)
         except Exception as error:
             found, self._known = error, 0
