@@ -186,6 +186,22 @@ def test_recycled_workers_lose_nothing(tmp_path: Path) -> None:
         assert "internal_error" not in process.stdout
 
 
+def test_a_worker_that_is_replaced_while_it_is_the_only_one(tmp_path: Path) -> None:
+    """hypercorn sends no worker a signal: what one counted stays when it is replaced, and goes with the service."""
+    with launch("hypercorn", tmp_path, SHOP, "--max-requests", "20", workers=1) as process:
+        started(process, 1)
+        load = Load(process.port, "/count/1", connections=1)
+        load.run(50)
+        line = 'http_requests_total{endpoint="/count/{number}",method="GET",status="200"}'
+        with connected(process, 1) as (connection,):
+            assert connection.samples("http_requests_total")[line] == load.answered
+        replaced = process.stdout.count('"application_stopped"')
+        assert replaced >= 2
+        started(process, replaced + 1)
+        assert process.stop() == 0
+        assert not left(process)
+
+
 @pytest.mark.parametrize(
     ("server", "options", "kill", "stop"),
     [

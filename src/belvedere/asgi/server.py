@@ -17,9 +17,16 @@ def one_of_several() -> bool:
     return multiprocessing.parent_process() is not None or "gunicorn.arbiter" in sys.modules
 
 
-def stops_without_a_signal() -> bool:
-    """Return whether the server around this process tells it to stop by other means than a signal: hypercorn does."""
-    return "hypercorn.asyncio.run" in sys.modules
+def told_without_a_signal() -> bool | None:
+    """Return whether the server around this process has told it to stop; `None` where a signal would tell.
+
+    hypercorn's workers share an event with their supervisor. One that is replaced, after so many requests, ends too,
+    and finds it unset.
+    """
+    if "hypercorn.asyncio.run" not in sys.modules:
+        return None
+    event = getattr(multiprocessing.current_process(), "_kwargs", {}).get("shutdown_event")
+    return event is None or event.is_set() is True
 
 
 def port_to_come() -> int | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-from belvedere.asgi.server import stops_without_a_signal
+from belvedere.asgi.server import told_without_a_signal
 
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGQUIT") if hasattr(signal, name))
 
@@ -33,7 +33,10 @@ class Termination:
     @property
     def told(self) -> bool:
         """Whether it was told to stop; taken for granted where signals cannot be watched, or tell nothing."""
-        return self._noted or signal.SIGTERM not in self._before or stops_without_a_signal()
+        if self._noted:
+            return True
+        told = told_without_a_signal()
+        return signal.SIGTERM not in self._before if told is None else told
 
     def watch(self) -> None:
         """Put a note before each handler that is there now; in the main thread alone, as Python allows no other."""
