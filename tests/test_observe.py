@@ -85,6 +85,17 @@ async def test_remove_leaves_everything_as_it_was(started: bool) -> None:
     assert await answers(app) == await answers(twin) != observed_answers
 
 
+async def test_removed_while_it_is_served_says_nothing_more(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its lifespan goes on, and ends without a line: nobody would format one any more."""
+    app = application()
+    obs = belvedere.observe(app, settings=belvedere.Settings(logs={"format": "json"}))
+    async with running(app):
+        obs.remove()
+        said = capsys.readouterr().out
+    assert "application_started" in said
+    assert capsys.readouterr() == ("", "")
+
+
 async def test_remove_twice_is_once() -> None:
     """A second `remove` does nothing, also where another application is observed meanwhile."""
     before = framework()

@@ -67,3 +67,7 @@ class Life:
             self._logs.unwatch()
             self._log.info(Event.STOPPED)
             self._logs.flush()
+
+    def removed(self) -> None:
+        """Say nothing more: where the lifespan goes on, nobody would format it."""
+        self._log = None

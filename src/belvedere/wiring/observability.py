@@ -214,6 +214,7 @@ class Observability:
         life = Life(self._app, self.settings, self._logs, self._health, self.report)
         self._lifespan.before += [self._joining, life.starting]
         self._lifespan.failed = life.failed
+        self._undo.append(life.removed)
         if self._metrics is not None:
             self._lifespan.started += [self._metrics.start, self._open_port]
             self._lifespan.stopping += [self._close_port, self._metrics.stop]
