@@ -126,6 +126,20 @@ async def test_what_an_event_says(observe: Observe, events: list[dict[str, Any]]
     assert (message["tags"]["organization_id"], message["tags"]["operation"]) == ("theirs", "upload")
 
 
+async def test_a_secret_in_the_path(observe: Observe, events: list[dict[str, Any]]) -> None:
+    """The address that an event shows is without the parameters that are called like a secret."""
+    app = FastAPI()
+
+    @app.get("/reset/{token}")
+    async def reset(token: str) -> None:
+        raise RuntimeError("broken")
+
+    observe(app, part())
+    await ask(app, path="/reset/hunter2", query_string=b"page=2")
+    (event,) = events
+    assert (event["request"]["url"], event["transaction"]) == ("http://127.0.0.1/reset/[redacted]", "/reset/{token}")
+
+
 async def test_jobs(observe: Observe, events: list[dict[str, Any]]) -> None:
     """Outside of requests an event has the job's id and bound fields, and nothing of a request that went before."""
     app = shop()

@@ -94,7 +94,7 @@ class AccessLine:
     def _fields(self, request: RequestContext) -> dict[str, Any]:
         fields: dict[str, Any] = {
             "method": request.method,
-            "path": request.path,
+            "path": self._forms.path(request.endpoint, request.path),
             "endpoint": request.endpoint,
             "status": request.status,
             "latency_ms": round(request.duration * 1000, 3),

@@ -47,6 +47,10 @@ class Forms:
         self._forms: dict[tuple[str, str, int], Form] = {}
         self._spanned: dict[tuple[str, str, int], Form] = {}
         self._clients: dict[str | None, str] = {}
+        self._endpoint_name = name("endpoint", "endpoint")
+        self._hiding: set[str] = set()
+        self.path = pipeline.redactor.paths.shown
+        """Returns what may be shown of a path, by its template."""
 
     def of(self, request: RequestContext) -> Form:
         """Return what its line shares with others, and what was bound until now; empty where it is not written."""
@@ -72,6 +76,8 @@ class Forms:
         pipeline = self._pipeline
         made = form.copy()
         names = self._names
+        if self._hiding and (endpoint := made[self._endpoint_name]) in self._hiding:
+            path = self.path(endpoint, path)
         made[names[0]] = pipeline.timestamp(at)
         made[names[1]] = request_id
         made[names[2]] = trace_id
@@ -129,6 +135,8 @@ class Forms:
             if self._client is not None:
                 whole["client"] = None
             form = {pipeline.keys.get(key, key): value for key, value in whole.items()}
+            if pipeline.redactor.paths.hide_in(request.endpoint):
+                self._hiding.add(request.endpoint)
         if request.method in conventions.KNOWN_METHODS or request.websocket:
             # Methods nobody knows are as many as somebody likes to send.
             _remember(self._forms, (request.method, request.endpoint, status), form)

@@ -17,6 +17,7 @@ from belvedere.conventions import Event
 from belvedere.problems import openapi, shapes, validation
 from belvedere.problems.cross_origin import readable
 from belvedere.problems.shapes import Fault
+from belvedere.redaction import Redactor
 from belvedere.settings import Settings
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -44,6 +45,7 @@ class Problems:
         self._on = settings.problems is not None
         self._always_problem = settings.problems is not None and settings.problems.format == "problem"
         self._logger = logger
+        self._path = Redactor.after(settings).paths.shown
         self.handlers: dict[Any, Handler] = {}
         if self._on:
             self.handlers = {
@@ -138,7 +140,7 @@ class Problems:
         if self._logger is None:
             return
         if request is not None:
-            fields = {"path": request.path, "method": request.method, **fields}
+            fields = {"path": self._path(request.endpoint, request.path), "method": request.method, **fields}
         try:
             getattr(self._logger, level)(event, **fields)
         except Exception as error:  # A broken processor of the application's must not change its answer.

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from belvedere.conventions import REDACTED
 from belvedere.redaction.keys import LONGEST, is_sensitive, words
+from belvedere.redaction.paths import Paths
 from belvedere.redaction.personal import is_personal, without_numbers
 from belvedere.redaction.shapes import without_shapes
 from belvedere.settings import Settings
@@ -39,6 +40,8 @@ class Redactor:
         self._whole = frozenset("".join(words(key)) for key in redact)
         self._allow = frozenset("".join(words(key)) for key in allow)
         self._verdicts: dict[str, Verdict] = {}
+        self.paths = Paths(self._is_secret)
+        """What may be shown of requests' paths, before their text is looked at."""
 
     @classmethod
     def after(cls, settings: Settings, *, personal: bool = False) -> Redactor:

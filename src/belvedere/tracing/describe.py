@@ -85,6 +85,7 @@ class Describer:
         """Return the name and the attributes that a note stands for; by any thread."""
         common, path, query, client, request_id, user, endpoint, status, error = noted
         attributes = common.copy()
+        path = self._redactor.paths.shown(endpoint, path)
         attributes["url.path"] = path if is_plain(path) else self._redactor.text(path)
         if query:
             attributes["url.query"] = self.query(query.decode("latin-1"))

@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from belvedere import context, failures
@@ -109,6 +110,8 @@ class Events:
             return False
         if kind not in {None, "transaction"}:
             return True
+        if request is not None:
+            self._hide_in_url(event, request)
         tags, rest, user = self._tags(request)
         if kind is None and _sent_before(hint, tags.get("request_id") or _just_over()):
             return False
@@ -124,6 +127,13 @@ class Events:
         if "trace_id" in ids:
             self._join_trace(event, ids["trace_id"])
         return True
+
+    def _hide_in_url(self, event: dict[str, Any], request: RequestContext) -> None:
+        """Have the URL that the SDK has noted hide what the log's path hides."""
+        path = self._redactor.paths.shown(request.endpoint, request.path)
+        noted = event.get("request")
+        if path != request.path and isinstance(noted, dict) and isinstance(noted.get("url"), str):
+            noted["url"] = urlsplit(noted["url"])._replace(path=path).geturl()
 
     def _join_trace(self, event: dict[str, Any], trace_id: str) -> None:
         """Have the event say our trace, where Sentry makes none that it belongs to."""
