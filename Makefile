@@ -13,20 +13,26 @@ help: ## Show this list
 demo: .venv-demo ## Run the Scholarship API with sample data on 127.0.0.1, PORT=8000, until stopped
 	@PYTHONPATH=examples exec .venv-demo/bin/python -m scholarships demo
 
-test: .venv .venv-oldest ## Run the suite on the newest FastAPI, with coverage, and on the oldest
+test: .venv .venv-oldest ## Run the suite on the newest FastAPI, with the example's coverage, and on the oldest
+	.venv/bin/python -m pytest -n auto --ignore=tests/examples/scholarships
+	@rm -f .coverage .coverage.*
+	.venv/bin/coverage run -m pytest -n auto tests/examples/scholarships
+	@.venv/bin/coverage combine --quiet
+	.venv/bin/coverage report --include='examples/*' --fail-under=85
+	# Real servers, and what knows nothing of FastAPI, once: `make matrix` runs all of it on every version
+	.venv-oldest/bin/python -m pytest -n auto $(addprefix --ignore=tests/,$(ONCE)) -k 'not postgres'
+
+# What is run on the newest FastAPI alone
+ONCE = processes soak integrations backends benchmarks cli redaction metrics/workers interactions/store \
+	interactions/journal interactions/test_metadata.py interactions/test_written.py examples/property examples/security \
+	examples/containers examples/readme test_docs.py test_readme.py test_settings.py test_versions.py test_worker.py
+
+# Twice as long as without: processes that the tests start are traced as well
+coverage: .venv ## Run the suite on the newest FastAPI, and see which lines of the library no test runs
 	@rm -f .coverage .coverage.*
 	.venv/bin/coverage run -m pytest -n auto
 	@.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report --include='src/*'
-	.venv/bin/coverage report --include='examples/*' --fail-under=85
-	# Real servers, and what knows nothing of FastAPI, once: `make matrix` runs all of it on every version
-	.venv-oldest/bin/python -m pytest -n auto --ignore=tests/processes --ignore=tests/soak --ignore=tests/examples/property \
-		--ignore=tests/examples/security --ignore=tests/interactions/store --ignore=tests/interactions/journal \
-		--ignore=tests/integrations --ignore=tests/test_worker.py
-
-backends: .venv ## Run what needs Elasticsearch, a Collector and Jaeger, those of tests/backends/compose.yaml, which run already
-	REQUIRE_BACKENDS=1 .venv/bin/python -m pytest -n auto tests/tracing/test_backends.py tests/processes/test_one_trace.py \
-		tests/integrations/test_elasticsearch.py tests/integrations/test_conformance.py -k 'backends or one_trace or elasticsearch'
 
 matrix: .venv-matrix ## Run the suite on every supported Python and FastAPI, or on some: PYTHON=3.13 FASTAPI=0.128,newest
 	@.venv-matrix/bin/nox --$(if $(filter 1,$(REQUIRE_INTERPRETERS)),,no-)error-on-missing-interpreters

@@ -185,12 +185,14 @@ def left_by(pid: int) -> list[Path]:
 def end_by_force(worker: int, process: Process) -> None:
     """End a worker by kill -9, and wait until it has."""
     os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: _state(worker) in {"", "Z"}, process)
+    wait_for(lambda: _has_ended(worker), process)
 
 
-def _state(pid: int) -> str:
-    """Return the letter of a process's state, none if it is gone."""
+def _has_ended(pid: int) -> bool:
+    """Whether all threads of a process have: its first may be a zombie while others still hold its locks."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return ""
+        return True
+    return state == "Z" and len(threads) == 1

@@ -51,7 +51,5 @@ class PlainSpans(Spans):
     def _record(span: Any, error: BaseException) -> None:
         try:
             span.record_exception(error)
-        except (
-            Exception
-        ) as failure:  # the exception's own `__str__` may raise anything; the span is to end all the same
+        except Exception as failure:  # its own `__str__` may raise anything; the span is to end all the same
             failures.contain(Spans.feature, failure)
