@@ -34,6 +34,10 @@ coverage: .venv ## Run the suite on the newest FastAPI, and see which lines of t
 	@.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report --include='src/*'
 
+backends: .venv ## Run what needs Elasticsearch, a Collector and Jaeger, those of tests/backends/compose.yaml, which run already
+	REQUIRE_BACKENDS=1 .venv/bin/python -m pytest -n auto tests/tracing/test_backends.py tests/processes/test_one_trace.py \
+		tests/integrations/test_elasticsearch.py tests/integrations/test_conformance.py -k 'backends or one_trace or elasticsearch'
+
 matrix: .venv-matrix ## Run the suite on every supported Python and FastAPI, or on some: PYTHON=3.13 FASTAPI=0.128,newest
 	@.venv-matrix/bin/nox --$(if $(filter 1,$(REQUIRE_INTERPRETERS)),,no-)error-on-missing-interpreters
 
