@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TraceState
 
     from belvedere.context import RequestContext
-    from belvedere.tracing.thrown import told, traceback_of
-from belvedere.tracing.describe import Describer, Noted
+    from belvedere.tracing.describe import Describer, Noted
 
 Attributes = dict[str, Any]
 

@@ -12,8 +12,6 @@ from typing import Final
 LONGEST: Final = 32_768
 """Characters of a message or a traceback that are kept: the beginning, and the end, where the exception is named."""
 _HEAD: Final = LONGEST // 4
-
-
 _TAIL: Final = LONGEST - _HEAD
 _MARGIN: Final = 512
 """Characters beyond the cut that are looked at as well, so that a secret across it is still recognised."""
