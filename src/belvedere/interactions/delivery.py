@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
@@ -36,6 +37,8 @@ GRACE: Final = 1.0
 """Seconds that a write may take when the delivery is told to stop, before it is broken off."""
 REFUSALS_LOGGED: Final = 60.0
 """Seconds between two log events about events that the database refuses."""
+_POLL: Final = 0.01
+"""Seconds between two looks at whether it has caught up."""
 
 _chance: Final = SystemRandom()
 """The module's own generator is the application's: who seeds it expects the same numbers each time."""
@@ -77,7 +80,7 @@ class Delivery:
         self._tally = tally
         self._log = log
         self._on_tick = on_tick
-        self.settled = 0
+        self._settled = 0
         """Events that are no longer waiting, as they are delivered or refused."""
         self.adopted = 0
         """Times that dead workers' events came in, before those of this worker."""
@@ -114,6 +117,22 @@ class Delivery:
         self.wake()
         if self._loop is not None and self._loop.is_running():
             self._loop.call_soon_threadsafe(self._hurry_on)
+
+    async def caught_up(self, timeout: float | None) -> bool:
+        """Deliver what waits now; return whether all of it came out of the journal within so many seconds, if any."""
+        journal = self._journal
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        settled, adopted, waiting = self._settled, self.adopted, journal.pending
+        while True:
+            if self.adopted != adopted:
+                # They come first: what waited before comes after them.
+                settled, adopted, waiting = self._settled, self.adopted, journal.pending
+            if not journal.pending or self._settled - settled >= waiting:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            self.hurry()
+            await asyncio.sleep(_POLL)
 
     async def stop(self) -> None:
         """End the task, after the write that it is at, or soon; what it had taken goes back."""
@@ -264,7 +283,7 @@ class Delivery:
         if written.refused:
             self._refuse([reason for _, reason in written.refused])
         self._tally.written += len(batch.payloads) - len(written.refused)
-        self.settled += len(batch.payloads)
+        self._settled += len(batch.payloads)
         # At once: what is counted, but not yet shown, dies with a worker that is killed.
         self._show()
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -31,9 +30,6 @@ from belvedere.interactions.store import Store
 from belvedere.interactions.summary import Bucket, Row
 from belvedere.parts import Host
 from belvedere.redaction import Redactor
-
-_POLL: Final = 0.01
-"""Seconds between two looks of a flush."""
 
 
 class Interactions:
@@ -256,20 +252,10 @@ class Interactions:
 
     async def _delivered(self, timeout: float | None) -> bool:
         """Deliver what waits here; return whether all of it is in the database."""
-        delivery, journal = self._delivery, self._journal
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        settled, adopted, waiting = delivery.settled, delivery.adopted, journal.pending
-        while True:
-            if delivery.adopted != adopted:
-                # They come first: what waited before comes after them.
-                settled, adopted, waiting = delivery.settled, delivery.adopted, journal.pending
-            if not journal.pending or delivery.settled - settled >= waiting:
-                self._refresh()
-                return True
-            if time.monotonic() >= deadline:
-                return False
-            delivery.hurry()
-            await asyncio.sleep(_POLL)
+        if not await self._delivery.caught_up(timeout):
+            return False
+        self._refresh()
+        return True
 
     @property
     def why(self) -> str:
