@@ -6,12 +6,9 @@ forgotten comes earlier: a process that is killed right after the answer has kep
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
-if TYPE_CHECKING:
-    from belvedere.asgi.exchange import HttpExchange
-
-Message = dict[str, Any]
+from belvedere.asgi.plan import Message
 
 _BODILESS: Final = frozenset({204, 304})
 """Answers that end with their headers (RFC 9110, section 6.4.1)."""
@@ -19,7 +16,16 @@ _EMPTY: Final = (b"content-length", b"0")
 _UNKNOWN: Final = -1
 
 
-def completes(request: HttpExchange, message: Message) -> bool:
+class Answered(Protocol):
+    """What of an exchange is asked and noted here."""
+
+    method: str
+    answered: bool
+    trailers: bool
+    awaited: Message | int
+
+
+def completes(request: Answered, message: Message) -> bool:
     """Whether a client waits for nothing after a message that is not the last.
 
     So it is with the headers of an answer without a body, and at the end of `Content-Length` where more messages follow

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from belvedere import failures
+from belvedere.asgi.plan import Message
 
-Message = dict[str, Any]
 Hook = Callable[[], Awaitable[None]]
 
 
