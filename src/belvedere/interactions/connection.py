@@ -7,16 +7,20 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import StaticPool
 
 from belvedere.conventions import OWN_STATEMENT
-from belvedere.interactions.verdicts import Unavailable, describe, refusal
+from belvedere.interactions.verdicts import Unavailable, describe, refusal, undone
 
 Found = TypeVar("Found")
 
 GRACE: Final = 1.0
 """Seconds that connecting or closing may go on when nobody wants the connection any more."""
+
+ATTEMPTS: Final = 5
+"""How often work is done that the database undoes for the sake of somebody else's."""
 
 _unfinished: set[asyncio.Task[Any]] = set()
 
@@ -82,7 +86,7 @@ class Connections:
         try:
             async with asyncio.timeout(self.seconds):
                 await self.join_loop()
-                return await self._connected(engine, work)
+                return await self._attempted(engine, work)
         except TimeoutError:
             raise Unavailable(f"no answer within {self.seconds:g} s") from None
         except Exception as error:
@@ -90,6 +94,15 @@ class Connections:
             if events and (reason := refusal(error)) is not None:
                 raise Refused(reason) from None
             raise Unavailable(describe(error)) from None
+
+    async def _attempted(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Found]]) -> Found:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._connected(engine, work)
+            except DBAPIError as error:
+                if not undone(error):
+                    raise
+        return await self._connected(engine, work)
 
     async def _connected(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Found]]) -> Found:
         connection = await self._whole(_connect(engine))

@@ -38,6 +38,10 @@ not set when a backup was restored. Somebody must repair that, and no event is l
 
 _NOT_NULL: Final = frozenset({"23502", "SQLITE_CONSTRAINT_NOTNULL"})
 
+_UNDONE: Final = frozenset({"40001", "40P01"})
+"""A serialisation failure and a deadlock: whoever meets one is to try the whole transaction again
+(https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
+
 _HINTS: Final = {
     "42P01": "there is no such table; create_table() or the migration makes it",
     "42703": "the table lacks a column",
@@ -83,6 +87,11 @@ def refusal(error: BaseException) -> str | None:
             return f"{_kind(error)} ({name})"
         return "broken JSON" if "malformed JSON" in str(error.orig) else None
     return _kind(error) if isinstance(error, DataError | IntegrityError) else None
+
+
+def undone(error: BaseException) -> bool:
+    """Whether the database has undone the work for the sake of somebody else's, and would do it now."""
+    return _state(error) in _UNDONE
 
 
 def describe(error: BaseException) -> str:

@@ -60,6 +60,39 @@ async def waiting(connection: AsyncConnection, number: int) -> list[int]:
     return found
 
 
+OBSTRUCTION = (
+    "CREATE SEQUENCE attempts",
+    """
+    CREATE FUNCTION obstruct() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('attempts') <= 4 THEN RAISE 'undone' USING ERRCODE = '{}'; END IF; RETURN NEW;
+    END $$
+    """,
+    "CREATE TRIGGER obstruction BEFORE INSERT ON interactions FOR EACH STATEMENT EXECUTE FUNCTION obstruct()",
+)
+"""Undoes an INSERT four times: what a sequence gave is not taken back with the transaction."""
+
+
+@pytest.mark.parametrize(("state", "said"), [("40P01", "a deadlock"), ("40001", "a serialisation failure")])
+async def test_work_that_the_database_undid(
+    postgres: AsyncEngine, monkeypatch: pytest.MonkeyPatch, state: str, said: str
+) -> None:
+    """What stood in the way of others' transactions is done again at once, each event once, though not for ever."""
+    store, rows = Store(postgres), [payload(), payload()]
+    await store.create()
+    async with postgres.begin() as connection:
+        for statement in OBSTRUCTION:
+            await connection.execute(text(statement.format(state)))
+    assert (await store.write(rows)).rows == 2
+    async with postgres.begin() as connection:
+        await connection.execute(text("ALTER SEQUENCE attempts RESTART"))
+    monkeypatch.setattr("belvedere.interactions.insert.statement", lambda *_: None)
+    assert (await Store(postgres).write([*rows, payload()])).rows == 1
+    async with postgres.begin() as connection:
+        await connection.execute(text("ALTER SEQUENCE attempts MINVALUE -2 RESTART WITH -2"))
+    assert said in await unavailable(store, payload())
+    assert await count(store, postgres) == 3
+
+
 COLUMNS = """
     id INTEGER PRIMARY KEY, event_id VARCHAR(32) UNIQUE, event_type TEXT, user_id TEXT, subject TEXT, path TEXT,
     method TEXT, status INTEGER, metadata TEXT, created_at TIMESTAMP
