@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LATER = ("with workers", "with interactions", "with tracing", "with the stack")
+LATER = ("with the stack",)
 
 
 def rows() -> list[list[str]]:

@@ -148,7 +148,7 @@ class LogSettings(Group):
     allow: Names = ()
     """Keys that are never redacted."""
     client: Literal["full", "masked"] | None = "full"
-    """How the access line shows the client's address."""
+    """How lines and spans show the client's address; `None`: not at all."""
     on_full: Literal["drop", "block"] = "drop"
     """What happens to lines when nobody reads stdout: dropped and counted past a bound, or the service waits."""
     access: bool = True

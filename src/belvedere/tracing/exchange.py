@@ -19,7 +19,7 @@ class TracedHttpExchange(HttpExchange):
     __slots__ = ("attached",)
 
     def let_go(self) -> None:
-        """Make current again what was before."""
+        """Make current again what was before: `_detach`, written out, as a call costs each traced request."""
         token: Token[Any] | None = getattr(self, "attached", None)
         if token is not None:
             self.attached = None
