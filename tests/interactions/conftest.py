@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from belvedere import Interactions
 from belvedere.interactions.delivery import Delivery
 from belvedere.interactions.journal import forks
+from tests.interactions.shop import DEADLINE
 from tests.process import fresh_process
 
 
@@ -51,7 +52,7 @@ async def interactions(engine: AsyncEngine) -> AsyncIterator[Interactions]:
 
 async def rows(interactions: Interactions) -> list[dict[str, Any]]:
     """Return all rows, the oldest first, once everything recorded is there."""
-    assert await interactions.flush()
+    assert await interactions.flush(DEADLINE)
     async with interactions._engine.connect() as connection:
         found = await connection.execute(select(interactions.table).order_by(interactions.table.c.id))
         return [dict(row) for row in found.mappings()]

@@ -50,7 +50,7 @@ def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with TestClient(names["app"]) as client:
 
         async def read() -> Any:
-            assert await names["interactions"].flush()
+            assert await names["interactions"].flush(60)
             exec(f"async def read():\n{textwrap.indent(reading, '    ')}    return page", names)  # noqa: S102
             page = await names["read"]()
             await names["engine"].dispose()

@@ -16,7 +16,7 @@ from belvedere.conventions import InteractionEvent
 from belvedere.interactions.place import own
 from tests.drive import ask, observed, running
 from tests.interactions.conftest import rows, stopped
-from tests.interactions.shop import events, shop
+from tests.interactions.shop import DEADLINE, events, shop
 
 
 async def test_a_database_in_memory_has_its_journal_there(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ async def main():
         await interactions.log("ordered")
         os.kill(os.getpid(), 9)
     await interactions.create_table()
-    assert await interactions.flush()
+    assert await interactions.flush(60)
     print([row["event_type"] for row in (await interactions.query()).items])
     os._exit(0)
 
@@ -114,7 +114,7 @@ async def test_two_services_given_one_folder(engine: AsyncEngine, tmp_path: Path
     async def orders(what: str) -> str:
         command = [sys.executable, "-c", _ORDERS, str(engine.url), str(folder), what]
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        printed, _ = await asyncio.wait_for(process.communicate(), 60)
+        printed, _ = await asyncio.wait_for(process.communicate(), 2 * DEADLINE)
         return printed.decode()
 
     await orders("die")

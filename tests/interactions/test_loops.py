@@ -77,7 +77,7 @@ async def work(name, flush=True):
     await interactions.create_table()
     for _ in range(100):
         await interactions.log(name)
-    assert not flush or await interactions.flush()
+    assert not flush or await interactions.flush(60)
     await interactions._engine.dispose()
 
 async def count():
@@ -102,6 +102,6 @@ def test_a_fork_has_a_delivery_of_its_own(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
         text=True,
-        timeout=DEADLINE * 2,
+        timeout=DEADLINE * 4,
     )
     assert done.stdout.strip() == "400"

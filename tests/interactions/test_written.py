@@ -68,6 +68,6 @@ def test_whatever_has_items_is_a_list(value: Any, expected: list[Any]) -> None:
 @pytest.mark.parametrize("piece", ['aa"', "aa: ", '{"a":', '\\"', "aa=", 'name="a"\n', "a\n", "<a>", "[", '"'])
 def test_hostile_texts_take_little_time(piece: str) -> None:
     """A text of any length is looked at in time that does not count."""
-    began = time.process_time()
+    began = time.thread_time()  # of this thread alone: others of the process have theirs
     shown(piece * (1_000_000 // len(piece)))
-    assert time.process_time() - began < 0.25
+    assert time.thread_time() - began < 0.25

@@ -208,7 +208,7 @@ async def test_away_and_back(store: Redis, way: str, capsys: pytest.CaptureFixtu
         "frozen": store.thaw,
         "paused": lambda: store.command("CLIENT", "UNPAUSE"),
     }
-    async with serving(store, "5/minute", timeout=0.5) as (app, limiter):
+    async with serving(store, "5/minute", timeout=1.0) as (app, limiter):
         assert limiter.shared is not None
         assert await statuses(app, 6) == [200] * 5 + [429]
         away[way]()
@@ -221,9 +221,9 @@ async def test_away_and_back(store: Redis, way: str, capsys: pytest.CaptureFixtu
         assert await statuses(app, 25) == [429] * 25  # refused by Redis before, and so here
         assert await statuses(app, 25, client=("192.0.2.1", 1)) == [429] * 25
         rest = time.perf_counter() - started
-        # Half a second for those who met it first, and nothing for others: had each of the 50 waited, it would be 25 s.
-        assert first < 3
-        assert rest < 5
+        # A second for those who met it first, and nothing for others: had each of the 50 waited, it would be 50 s.
+        assert first < 5
+        assert rest < 10
         assert "away" in belvedere.observe(app).report()["rate limits"]["why"]
         counted = await samples(app, "belvedere_rate_limit")
         assert counted == {
@@ -299,12 +299,12 @@ async def test_a_wrong_password_is_in_no_log(store: Redis, caplog: pytest.LogCap
 
 async def test_a_held_up_loop_is_not_a_slow_redis(store: Redis, capsys: pytest.CaptureFixture[str]) -> None:
     """An endpoint that blocks the event loop for longer than the time-out does not make Redis look slow."""
-    async with serving(store, "100/minute", timeout=0.5) as (app, limiter):
+    async with serving(store, "100/minute", timeout=1.0) as (app, limiter):
         app.get("/blocking")(lambda: None)
         for _ in range(3):
             question = asyncio.create_task(ask(app))
             await asyncio.sleep(0.0005)
-            time.sleep(0.6)  # noqa: ASYNC251 - what an application should not do
+            time.sleep(1.2)  # noqa: ASYNC251 - what an application should not do
             assert (await question).status == 200
         assert limiter.shared is not None
         assert not limiter.shared.availability.away
@@ -343,9 +343,10 @@ def test_each_event_loop_has_connections_of_its_own(store: Redis) -> None:
 
 async def test_its_check_is_a_health_check(store: Redis) -> None:
     """`limiter.check()` says whether Redis counts; readiness shows it by name."""
-    limiter = RateLimiter(store.url)
+    limiter = RateLimiter(store.url, timeout=PATIENT)
     app = limited(limiter)
-    with observed(app, limiter, limiter.check(critical=True, timeout=5.0), health={"cache": 0, "interval": 0}):
+    check = limiter.check(critical=True, timeout=2 * PATIENT)
+    with observed(app, limiter, check, health={"cache": 0, "interval": 0}):
         ready = await ask(app, path="/readyz")
         assert (ready.status, ready.json()["checks"]) == (200, {"redis": "ok"})
         store.stop()
@@ -356,9 +357,9 @@ async def test_its_check_is_a_health_check(store: Redis) -> None:
 
 async def test_its_check_asks_over_the_connection_of_the_limits(store: Redis) -> None:
     """There is no other one, which nobody would close when the application stops."""
-    limiter = RateLimiter(store.url)
+    limiter = RateLimiter(store.url, timeout=PATIENT)
     app = limited(limiter)
-    with observed(app, limiter, limiter.check(timeout=5.0), health={"cache": 0, "interval": 0}):
+    with observed(app, limiter, limiter.check(timeout=2 * PATIENT), health={"cache": 0, "interval": 0}):
         async with running(app):
             assert (await ask(app, path="/readyz")).status == 200
             assert store_info(store, "connected_clients") == "2"  # that of the question itself is one
@@ -367,7 +368,7 @@ async def test_its_check_asks_over_the_connection_of_the_limits(store: Redis) ->
 
 async def test_a_redis_that_goes_again_soon_has_to_answer_more_often(store: Redis) -> None:
     """One that comes and goes each second is not used and left each second."""
-    limiter = RateLimiter(store.url)
+    limiter = RateLimiter(store.url, timeout=PATIENT)
     assert limiter.shared is not None
     availability, policy = limiter.shared.availability, policies("5/minute", None)[0]
     availability._interval = 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -60,6 +61,19 @@ async def served(config: Config) -> AsyncIterator[FastAPI]:
 def calling(app: FastAPI, **transport: Any) -> httpx.AsyncClient:
     """Return what calls an application; the options are those of `httpx.ASGITransport`."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app, **transport), base_url="http://test")
+
+
+async def checked(client: httpx.AsyncClient, **checks: str) -> httpx.Response:
+    """Return what readiness answers, once its checks say that or a minute has passed.
+
+    A check that had no turn within its second, on a machine with others, says nothing of what it checks.
+    """
+    deadline = time.monotonic() + 60
+    while True:
+        answer = await client.get("/readyz")
+        if answer.json()["checks"] == checks or time.monotonic() > deadline:
+            return answer
+        await asyncio.sleep(0.1)
 
 
 def _expect(message: dict[str, Any], kind: str) -> None:

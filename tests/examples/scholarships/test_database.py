@@ -18,7 +18,7 @@ from scholarships.config import Config
 from scholarships.database import PATIENCE, Database, DatabaseUnavailableError
 from scholarships.startup import migrate
 from tests.examples.scholarships import databases
-from tests.examples.scholarships.serving import made
+from tests.examples.scholarships.serving import checked, made
 
 NOT_READY = {
     "status": "not_ready",
@@ -49,7 +49,7 @@ async def calling(url: URL) -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_probes(client: httpx.AsyncClient) -> None:
     """With its database the service is alive and ready."""
-    live, ready = await client.get("/healthz"), await client.get("/readyz")
+    live, ready = await client.get("/healthz"), await checked(client, database="ok")
     assert (live.status_code, live.json()) == (200, {"status": "ok"})
     assert (ready.status_code, ready.json()) == (200, {"status": "ready", "checks": {"database": "ok"}})
 
@@ -100,7 +100,7 @@ async def test_not_migrated(empty_url: URL) -> None:
     await migrate(database, with_samples=False)
     await database.close()
     async with calling(empty_url) as client:
-        assert (await client.get("/readyz")).status_code == 200
+        assert (await checked(client, database="ok")).status_code == 200
 
 
 async def test_reconnects(postgres: URL) -> None:

@@ -17,7 +17,7 @@ from belvedere import RateLimiter
 from scholarships.config import Config
 from scholarships.schemas import Role
 from tests.examples.scholarships.identities import KEYS, bearer
-from tests.examples.scholarships.serving import calling, served
+from tests.examples.scholarships.serving import calling, checked, served
 from tests.examples.scholarships.test_writing import DRAFT
 from tests.ports import free_port
 
@@ -89,7 +89,7 @@ async def test_redis(written_url: URL, redis_url: str, monkeypatch: pytest.Monke
     async with limited(written_url, **limits) as one, limited(written_url, **limits) as other:
         statuses = [(await client.post("/search", json={}, headers=user)).status_code for client in (one, other, one)]
         assert statuses == [200, 200, 429]
-        ready = await one.get("/readyz")
+        ready = await checked(one, database="ok", redis="ok")
         assert (ready.status_code, ready.json()) == (
             200,
             {"status": "ready", "checks": {"database": "ok", "redis": "ok"}},
@@ -102,7 +102,7 @@ async def test_redis_away(sample_url: URL) -> None:
     async with limited(sample_url, rate_limit_redis_url=away, rate_limits={"search": "1/hour"}) as client:
         assert [(await client.post("/search", json={})).status_code for _ in range(2)] == [200, 429]
         assert (await client.get("/healthz")).status_code == 200
-        ready = await client.get("/readyz")
+        ready = await checked(client, database="ok", redis="failed")
         assert ready.status_code == 503
         assert ready.json()["checks"] == {"database": "ok", "redis": "failed"}
         assert ready.json()["error"] == "Redis connection failed"
@@ -116,6 +116,6 @@ async def test_redis_that_cannot_count(sample_url: URL, redis_url: str) -> None:
         await admin.execute_command("ACL", "SETUSER", user, "on", ">word", "~*", "+@all", "-@write", "-@scripting")
     reading = redis_url.replace("redis://", f"redis://{user}:word@")
     async with limited(sample_url, rate_limit_redis_url=reading) as client:
-        ready = await client.get("/readyz")
+        ready = await checked(client, database="ok", redis="failed")
         assert (ready.status_code, ready.json()["checks"]) == (503, {"database": "ok", "redis": "failed"})
         assert (await client.post("/search", json={})).status_code == 200

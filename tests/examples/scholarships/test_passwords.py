@@ -24,7 +24,7 @@ class Held(PasswordHasher):
         with self.lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
-        self.go.wait(30)
+        self.go.wait(120)
         with self.lock:
             self.inside -= 1
         return super().hash(password, salt=salt)

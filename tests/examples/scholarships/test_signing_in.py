@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import time
 from typing import Any
@@ -23,6 +24,7 @@ from scholarships.users import Users
 from tests.examples.scholarships.databases import PASSWORD
 from tests.examples.scholarships.identities import AUDIENCE, FREELY, ISSUER, SECRET
 from tests.examples.scholarships.serving import calling, served
+from tests.examples.scholarships.test_passwords import Held
 
 WRONG = "Incorrect username or password"
 
@@ -204,9 +206,12 @@ async def test_database_away(app: FastAPI, client: httpx.AsyncClient) -> None:
 
 async def test_flood(sample_url: URL) -> None:
     """More at once than can wait are told to come back, and those before them are served."""
+    held = Held()
     async with served(Config(database_url=sample_url, **FREELY)) as app, calling(app) as client:
-        app.state.sign_in._passwords = Passwords(at_once=1, waiting=0)
-        answers = await asyncio.gather(*(sign_in(client, "nobody") for _ in range(20)))
-    statuses = [answer.status_code for answer in answers]
-    assert set(statuses) == {401, 503}
-    assert all(answer.headers["Retry-After"] == "1" for answer in answers if answer.status_code == 503)
+        app.state.sign_in._passwords = Passwords(held, at_once=1, waiting=0)
+        signing_in = [asyncio.create_task(sign_in(client, "nobody")) for _ in range(20)]
+        refused = [await answer for answer in itertools.islice(asyncio.as_completed(signing_in), 19)]
+        held.go.set()
+        answers = await asyncio.gather(*signing_in)
+    assert {(answer.status_code, answer.headers["Retry-After"]) for answer in refused} == {(503, "1")}
+    assert sorted(answer.status_code for answer in answers) == [401] + [503] * 19

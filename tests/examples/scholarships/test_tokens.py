@@ -68,8 +68,8 @@ FORGED = {
     "another key's kid": signed(kid="2026-07"),
     "a public key as secret": with_public_key_as_secret(),
     "expired": signed(exp=NOW - timedelta(seconds=1)),
-    "not yet": signed(nbf=NOW + timedelta(hours=1)),
-    "issued in the future": signed(iat=NOW + timedelta(hours=1)),
+    "not yet": signed(nbf=NOW + timedelta(days=1)),
+    "issued in the future": signed(iat=NOW + timedelta(days=1)),
     "another audience": signed(aud="elsewhere"),
     "another issuer": signed(iss="https://elsewhere.example"),
     "no audience": signed(aud=None),
@@ -90,8 +90,8 @@ FORGED = {
 }
 
 
-SOON = int(NOW.timestamp()) + 3600
-NUMBERS = {"iat": SOON - 7200, "exp": SOON}
+SOON = int(NOW.timestamp()) + 86_400
+NUMBERS = {"iat": int(NOW.timestamp()) - 3600, "exp": SOON}
 
 
 NULL = object()
