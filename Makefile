@@ -14,13 +14,17 @@ demo: .venv-demo ## Run the Scholarship API with sample data on 127.0.0.1, PORT=
 	@PYTHONPATH=examples exec .venv-demo/bin/python -m scholarships demo
 
 test: .venv .venv-oldest ## Run the suite on the newest FastAPI, with the example's coverage, and on the oldest
-	.venv/bin/python -m pytest -n auto --ignore=tests/examples/scholarships
+	.venv/bin/python -m pytest -n auto $(TWICE) --ignore=tests/examples/scholarships
 	@rm -f .coverage .coverage.*
-	.venv/bin/coverage run -m pytest -n auto tests/examples/scholarships
+	.venv/bin/coverage run -m pytest -n auto $(TWICE) tests/examples/scholarships
 	@.venv/bin/coverage combine --quiet
 	.venv/bin/coverage report --include='examples/*' --fail-under=85
 	# Real servers, and what knows nothing of FastAPI, once: `make matrix` runs all of it on every version
-	.venv-oldest/bin/python -m pytest -n auto $(addprefix --ignore=tests/,$(ONCE)) -k 'not postgres'
+	.venv-oldest/bin/python -m pytest -n auto $(TWICE) $(addprefix --ignore=tests/,$(ONCE)) -k 'not postgres'
+
+# Thousands of tests of real servers on a machine that does other things too: up to five that fail have a second try,
+# and how they failed is shown. The other targets that run tests give none.
+TWICE = --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks
 
 # What is run on the newest FastAPI alone
 ONCE = processes soak integrations backends benchmarks cli redaction metrics/workers interactions/store \
