@@ -10,7 +10,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 REQUESTS = 500
@@ -50,7 +51,7 @@ class Service:
         try:
             self._connection.request("GET", path)
             answer = self._connection.getresponse()
-        except http.client.RemoteDisconnected:
+        except ConnectionError:
             self._connection.request("GET", path)
             answer = self._connection.getresponse()
         body = answer.read()
@@ -104,9 +105,7 @@ class Service:
 @contextmanager
 def service(*options: str, environment: Mapping[str, str] | None = None) -> Iterator[Service]:
     """Run `benchmarks.talkative` under uvicorn, in a process group of its own which is killed in the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = [sys.executable, "-m", "uvicorn", "--port", str(port), *options, "benchmarks.talkative:app"]
     settings = {**os.environ, "BELVEDERE_ENVIRONMENT": "local", **(environment or {})}
     with subprocess.Popen(

@@ -48,7 +48,7 @@ def test_an_unknown_command_is_bad_use(run: Run) -> None:
 def test_as_a_module() -> None:
     """`python -m belvedere` is the same command."""
     done = subprocess.run(
-        [sys.executable, "-m", "belvedere", "--version"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "belvedere", "--version"], capture_output=True, text=True, timeout=240, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"belvedere {version('belvedere')}\n", "")
 

@@ -77,7 +77,7 @@ def test_uvicorn_takes_it(run: Run, tmp_path: Path) -> None:
         "logging.getLogger('uvicorn.error').info('Started %s', 'server')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(file)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, str(file)], capture_output=True, text=True, timeout=240, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     line = json.loads(done.stdout)

@@ -258,7 +258,7 @@ def test_a_loop_that_was_closed_is_no_failure(clock: Clock) -> None:
 
     health.add(Check("database", database, timeout=0.01))
     asyncio.run(get_once(health))
-    assert started.is_set()
+    assert started.wait(60)
     release.set()
     threads_ended()
     assert health.cancel() == []

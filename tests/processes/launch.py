@@ -21,6 +21,8 @@ from tests.ports import free_port
 Server = Literal["uvicorn", "gunicorn", "granian", "hypercorn"]
 DEADLINE = 120.0
 """Seconds that a process may take to do what a test waits for."""
+LEFT_TO_READ = 5.0
+"""Seconds that are given to the readers of what has ended."""
 
 
 @dataclass
@@ -90,6 +92,12 @@ class Process:
         for reader in self.readers:
             reader.join(DEADLINE)
         return code
+
+    def read_on(self) -> None:
+        """Read what it has left to be read if it has ended; not for long, as those that it started may go on."""
+        if self.process.poll() is not None:
+            for reader in self.readers:
+                reader.join(LEFT_TO_READ)
 
     def stop(self, number: signals.Signals = signals.SIGTERM) -> int:
         """Send a signal, wait for the end, and return the exit code."""
@@ -165,8 +173,12 @@ def wait_for(condition: Callable[[], bool], process: Process, seconds: float = D
     """Return once `condition` holds; fail with what the process wrote if it ends before, or takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
-        if process.process.poll() is not None or time.monotonic() > deadline:
-            state = "ended" if process.process.poll() is not None else "still runs"
+        ended = process.process.poll() is not None
+        if ended or time.monotonic() > deadline:
+            process.read_on()
+            if condition():  # it ended, or wrote what was still to be read, after the last look
+                return
+            state = "ended" if ended else "still runs"
             raise AssertionError(f"waited in vain; it {state}\n{process.stdout[-4000:]}\n{process.stderr[-4000:]}")
         time.sleep(0.02)
 

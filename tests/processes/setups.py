@@ -17,6 +17,7 @@ from belvedere.logs import logconfig, logconfig_ini
 from belvedere.settings import Settings
 from tests.processes.crowd import Asked, crowd
 from tests.processes.launch import Process, Server, launch, wait_for
+from tests.processes.several import settled
 
 SHOP = (Path(__file__).parent / "applications" / "shop.py").read_text()
 REMOVED = (Path(__file__).parent / "applications" / "removed.py").read_text()
@@ -196,10 +197,12 @@ def _run(setup: SetUp, folder: Path, requests: int, *options: str) -> Written:
             wait_for(partial(_answers, process, path), process)
         if setup.recycles and requests == REQUESTS:
             _all_started(process, setup.workers + 1)
+            settled(process, setup.workers)
         if setup.reloads:
             with (folder / "shop.py").open("a") as source:
                 source.write("\n# changed\n")
             _all_started(process, 2)
+            wait_for(process.serves, process)
         code = process.stop()
         return Written(process.stdout, process.stderr, code, process.pid, asked)
 

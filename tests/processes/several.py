@@ -122,9 +122,13 @@ class Connection:
         self.pid = int(self.get("/pid"))
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        self._connection.request(method, path, headers=headers)
-        response = self._connection.getresponse()
-        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        try:
+            self._connection.request(method, path, headers=headers)
+            response = self._connection.getresponse()
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        except (OSError, http.client.HTTPException):
+            self.close()  # http.client closes some of those that break, and leaves others to be collected
+            raise
 
     def get(self, path: str, **headers: str) -> str:
         answer = self.ask(path, **headers)
@@ -152,7 +156,10 @@ def connected(process: Process, workers: int) -> Iterator[list[Connection]]:
 
     def all_found() -> bool:
         # Kept open meanwhile: a server prefers workers that have little to do.
-        made.append(Connection(process.port))
+        try:
+            made.append(Connection(process.port))
+        except (OSError, http.client.HTTPException):  # a worker that ends had taken it
+            return False
         found.setdefault(made[-1].pid, made[-1])
         return len(found) >= workers
 
@@ -167,6 +174,18 @@ def connected(process: Process, workers: int) -> Iterator[list[Connection]]:
 def started(process: Process, workers: int) -> None:
     """Wait until so many workers have started, from the beginning on."""
     wait_for(lambda: process.stdout.count('"application_started"') >= workers, process)
+
+
+def settled(process: Process, workers: int) -> None:
+    """Wait until so many workers run, each of which has started, and no other is starting or about to end."""
+
+    def found() -> bool:
+        begun, up, over = (
+            process.stdout.count(f'"application_{event}"') for event in ("starting", "started", "stopped")
+        )
+        return begun == up == over + workers
+
+    wait_for(found, process)
 
 
 def left(process: Process) -> list[Path]:
@@ -185,10 +204,10 @@ def left_by(pid: int) -> list[Path]:
 def end_by_force(worker: int, process: Process) -> None:
     """End a worker by kill -9, and wait until it has."""
     os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: _has_ended(worker), process)
+    wait_for(lambda: has_ended(worker), process)
 
 
-def _has_ended(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     """Whether all threads of a process have: its first may be a zombie while others still hold its locks."""
     try:
         threads = list(Path(f"/proc/{pid}/task").iterdir())

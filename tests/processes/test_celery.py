@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from fastapi import FastAPI
 
 from belvedere import Settings, integrations, observe
 from tests.celeryworker import SHOP, Worker, sending, working
-from tests.drive import ask, running, samples
+from tests.drive import DEADLINE, ask, running, samples
 from tests.ports import free_port
 from tests.process import fresh_process
 from tests.processes.launch import wait_for
@@ -145,8 +147,9 @@ async def test_a_worker_beside_a_web_application(web: Web, worker: Worker, tmp_p
     assert len(worker.told(task_id=failed.id)) == 1
     assert sum("LookupError" in str(line) for line in worker.lines) == 1
     worker.wait(task_id=tried.id, status="success")
+    # Of several processes; each tells when it has sent the next try, which another may have finished by then.
+    wait_for(lambda: len(worker.told(task_id=tried.id, status="retry")) >= 2, worker.process)
     retries = worker.told(task_id=tried.id, status="retry")
-    # Of several processes; each tells when it has sent the next try.
     assert sorted((line["level"], line["exception_message"]) for line in retries) == [
         ("warning", "try 0"),
         ("warning", "try 1"),
@@ -190,25 +193,27 @@ async def test_a_worker_beside_a_web_application(web: Web, worker: Worker, tmp_p
     async with running(web.fastapi):
         (name,) = [line["event"] for line in worker.lines if line["event"].endswith(" ready.")]
         check: dict[str, Any] = {}
-        for _ in range(60):  # a worker that has sent a result counts its task for a moment more
-            answer = (await ask(web.fastapi, path="/detailed")).json()
-            assert answer["status"] == "healthy"
-            check = answer["checks"]["celery"]
-            if check["active_tasks"] == 0:
-                break
-        assert (check["worker_count"], check["active_tasks"]) == (1, 0)
+        async with asyncio.timeout(DEADLINE):
+            while check.get("active_tasks") != 0:  # a worker that has sent a result counts its task for a moment more
+                answer = (await ask(web.fastapi, path="/detailed")).json()
+                assert answer["status"] == "healthy"
+                check = answer["checks"]["celery"]
+        assert check["worker_count"] == 1
         assert check["workers"] == [name.removesuffix(" ready.")]
-        shown: dict[str, float] = {}
-        for _ in range(600):
-            shown = await samples(web.fastapi, "celery_queue_length", "celery_workers_active")
-            if shown:
-                break
-        assert shown == {
+        expected = {
             'celery_queue_length{queue="idle"}': 3,
             'celery_queue_length{queue="celery"}': 0,
             'celery_workers_active{queue="idle"}': 0,
             'celery_workers_active{queue="celery"}': 1,
         }
+        shown: dict[str, float] = {}
+        ends = time.monotonic() + DEADLINE
+        while (
+            shown != expected and time.monotonic() < ends
+        ):  # the start waits for no look, and one shows each by itself
+            await asyncio.sleep(0.02)
+            shown = await samples(web.fastapi, "celery_queue_length", "celery_workers_active")
+        assert shown == expected
     purged = web.celery.connection_for_write()
     with purged:
         purged.default_channel.queue_purge("idle")

@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 from tests.ports import free_port
 from tests.processes.launch import DEADLINE, Process, Server, launch, running, wait_for
 
-DRAIN = 1.5
+DRAIN = 2.5
 LONG = 60.0
 AT_ONCE = 20.0
 """Seconds within which a process has ended that did not wait: far from `LONG`, on a slow machine too."""
@@ -188,7 +188,7 @@ def test_it_drains(server: Server, workers: int, options: tuple[str, ...], tmp_p
         assert code in {0, -signal.SIGTERM}
         assert seen.ready_in_vain == 0
         assert 0 < seen.refused < DRAIN
-        assert DRAIN - 0.3 < seen.served < seen.came[paths[0]]
+        assert DRAIN - 1 < seen.served < seen.came[paths[0]]
         assert seen.ticks is not None
         assert seen.ticks.result(DEADLINE) > DRAIN - 0.1
         logged = events(process)
@@ -339,7 +339,7 @@ def shop(name, drain):
 async def main(*ports):
     signal.signal(signal.SIGTERM, own)
     apps = [shop("shop", 0.2), shop("admin", 0.5)]
-    apps[0].mount("/inner", shop("inner", 1))
+    apps[0].mount("/inner", shop("inner", 3))
     servers = [uvicorn.Server(uvicorn.Config(app, port=port)) for app, port in zip(apps, ports)]
     await asyncio.gather(*[server.serve() for server in servers])
     print(json.dumps({"event": "same_handler" if signal.getsignal(signal.SIGTERM) is own else "lost"}), flush=True)
@@ -366,7 +366,7 @@ def test_servers_in_a_program_of_the_users_own(tmp_path: Path) -> None:
         wait_for(lambda: "draining" in events(process), process)
         assert [process.get(path).status for path in ("/readyz", "/healthz")] == [503, 200]
         assert process.ended() == 0
-        assert time.monotonic() - began > 1
+        assert time.monotonic() - began > 3
         assert [event for event in events(process) if not event.startswith(("Uvicorn", "Started", "Waiting"))][-2:] == [
             "same_handler",
             "program_goes_on",

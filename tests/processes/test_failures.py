@@ -103,7 +103,8 @@ def test_a_port_that_is_taken(server: Server, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        until = "(?i)in use.*\n"
+        # Which uvicorn tells before it stops what it has started.
+        until = '"application_stopped".*\n' if server == "uvicorn" else "(?i)in use.*\n"
         written = tried(server, 1, (), tmp_path, taken.getsockname()[1], until=until)
     if server == "uvicorn":
         (line,) = by_process(written, server, "in use")

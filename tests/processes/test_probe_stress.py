@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,8 +56,17 @@ def test_probes_of_a_service_in_distress(service: Process, tmp_path: Path) -> No
     assert all(1 <= after[name] - before.get(name, 0) <= most for name in CHECKS), (seconds, before, after)
 
     (tmp_path / "block").touch()
-    # Twice, each when the result of the last run is no longer good.
-    wait_for(lambda: service.get("/readyz").status == 503 and runs(service)["search"] >= after["search"] + 2, service)
-    named = [json.loads(line) for line in service.stdout.splitlines() if '"check_blocked_loop"' in line]
-    assert [(line["level"], line["check"]) for line in named if line["check"] == "search"] == [("warning", "search")]
-    assert named[-1]["seconds"] >= 0.3
+
+    def named() -> list[Any]:
+        lines = [json.loads(line) for line in service.stdout.splitlines() if '"check_blocked_loop"' in line]
+        # On a busy machine a check may have had to wait for its turn, and is named for that; again after a minute.
+        return [
+            (line["level"], line["check"]) for line in lines if line["seconds"] >= 0.3 and line["check"] == "search"
+        ]
+
+    def twice() -> bool:
+        # Each when the result of the last run is no longer good.
+        return service.get("/readyz").status == 503 and runs(service)["search"] >= after["search"] + 2
+
+    wait_for(lambda: twice() and bool(named()), service)
+    assert named() == [("warning", "search")]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.processes.launch import launch, running, wait_for
-from tests.processes.several import SHOP, Connection, connected, left, left_by, started
+from tests.processes.several import SHOP, Connection, connected, has_ended, left, left_by, started
 
 READ_ONLY = "for f in /tmp /var/tmp $PWD; do mount --bind $f $f; mount -o remount,bind,ro $f; done"
 """Leaves no other place, as /tmp is the next."""
@@ -36,7 +36,7 @@ def test_what_a_crash_leaves_is_removed(tmp_path: Path) -> None:
             assert left(crashed)
             os.killpg(crashed.pid, signal.SIGKILL)
             crashed.ended()
-        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), lives)
+        wait_for(lambda: all(has_ended(pid) for pid in pids), lives)
         # What was left may be gone already, if another test has started a service meanwhile.
         temporary = tmp_path / "temporary"
         temporary.mkdir()

@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from tests.processes.launch import DEADLINE, Process, Server, launch, wait_for
 from tests.processes.load import Load
-from tests.processes.several import SHOP, Connection, connected, end_by_force, left, started
+from tests.processes.several import SHOP, Connection, connected, end_by_force, left, settled, started
 
+KILLS = 2
 RECYCLED = int(os.environ.get("BELVEDERE_RECYCLED", "2000"))
 
 
@@ -119,14 +121,18 @@ def _exemplars(connections: list[Connection]) -> None:
 
 
 def test_no_sum_goes_back_when_workers_are_killed(tmp_path: Path) -> None:
-    """Under load two workers are killed: scrapes from any worker only rise, and no answered request is lost."""
+    """Under load two workers are killed: scrapes from any worker only rise, and no answered request is lost.
+
+    A kill may take one count with it, as `docs/servers.md` says: it is made some microseconds after the last byte, on a
+    busy machine more, and the worker that is killed is the one whose answer was read last.
+    """
     with launch("uvicorn", tmp_path, SHOP, workers=3) as process:
         started(process, 3)
         load = Load(process.port, "/worker", connections=8)
         end = load.begin()
         seen: list[float] = []
         try:
-            for kills in range(2):
+            for kills in range(KILLS):
                 before = load.answered
                 wait_for(lambda at=before + 300: load.answered > at, process)  # type: ignore[misc]
                 _scrape_some(process, seen)
@@ -140,7 +146,7 @@ def test_no_sum_goes_back_when_workers_are_killed(tmp_path: Path) -> None:
         print(f"{load.answered} answered, {load.broken} broken by kills, {seen[-1]:.0f} counted, {len(seen)} scrapes")
         assert seen == sorted(seen)
         assert load.broken > 0
-        assert load.answered <= seen[-1] <= load.answered + load.broken
+        assert load.answered - KILLS <= seen[-1] <= load.answered + load.broken
         assert set(load.statuses) == {200}
         assert process.stop(signal.SIGINT) in {0, -2, 130}
         assert not left(process)
@@ -148,12 +154,18 @@ def test_no_sum_goes_back_when_workers_are_killed(tmp_path: Path) -> None:
 
 def _scrape_some(process: Process, seen: list[float]) -> None:
     for _ in range(12):
-        try:
-            connection = Connection(process.port)
-            shown = connection.samples("http_requests_total")
-        except (OSError, http.client.HTTPException):
-            continue
-        seen.append(shown['http_requests_total{endpoint="/worker",method="GET",status="200"}'])
+        with suppress(OSError, http.client.HTTPException):
+            seen.append(_counted(process, "/worker"))
+
+
+def _counted(process: Process, endpoint: str) -> float:
+    """Return how many requests were answered, as any worker tells that takes a new connection."""
+    connection = Connection(process.port)
+    try:
+        return connection.samples("http_requests_total")[
+            f'http_requests_total{{endpoint="{endpoint}",method="GET",status="200"}}'
+        ]
+    finally:
         connection.close()
 
 
@@ -170,17 +182,24 @@ def test_recycled_workers_lose_nothing(tmp_path: Path) -> None:
         load = Load(process.port, "/count/1", connections=4)
         load.run(requests)
         recycled = process.stdout.count('"application_stopped"')
-        line = 'http_requests_total{endpoint="/count/{number}",method="GET",status="200"}'
-        with connected(process, 1) as (connection,):
-            counted = connection.samples("http_requests_total")[line]
+        settled(process, 2)
+        counted = 0.0
+
+        def all_counted() -> bool:
+            # A worker counts a moment after its answer was read, and the one that is asked may just have had its 200.
+            nonlocal counted
+            with suppress(OSError, http.client.HTTPException):
+                counted = _counted(process, "/count/{number}")
+            return counted >= load.answered
+
+        wait_for(all_counted, process)
         files = [path.name for folder in left(process) for path in folder.iterdir()]
         print(f"{load.answered} answered, {load.broken} broken, {counted:.0f} counted, {recycled} workers recycled")
         # More often where it is quicker: one that is told to stop finishes what it has.
         assert recycled >= max(3, requests // 800)
         assert counted == load.answered
         assert len(files) <= 3 + 4 * 4, files
-        began = process.stdout.count('"application_starting"')
-        started(process, began)
+        settled(process, 2)
         assert process.stop() in {0, -15}
         assert not left(process)
         assert "internal_error" not in process.stdout

@@ -10,9 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
-
-import httpx
 
 from tests.processes.launch import Process, launch, wait_for
 from tests.soak.accounts import Samples, decreased, faults, samples
@@ -146,9 +145,9 @@ async def _disturb(service: Process, ledger: Ledger, watch: _Watch) -> None:
         count += 1
         try:
             await asyncio.to_thread(watch.scrape)
-        except (OSError, httpx.HTTPError, ValueError) as error:
-            # By chance on a connection that a worker had taken which was killed.
-            if not isinstance(error, ConnectionError):
+        except (OSError, HTTPException, ValueError) as error:
+            # By chance on a connection that a worker had taken which was killed, maybe in the middle of its answer.
+            if not isinstance(error, ConnectionError | IncompleteRead):
                 watch.faults.append(f"a scrape failed: {error!r}")
         watch.weigh()
         if count % 20 == 0:
