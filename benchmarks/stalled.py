@@ -28,7 +28,7 @@ REQUESTS = 500
 """Requests of each phase."""
 LINES, SIZE = 10, 1_000
 EVERY, LONG = 20, 100_000
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 Line = dict[str, Any]
 
@@ -51,7 +51,8 @@ class Service:
         try:
             self._connection.request("GET", path)
             answer = self._connection.getresponse()
-        except ConnectionError:
+        except (ConnectionResetError, BrokenPipeError):
+            self._connection.close()
             self._connection.request("GET", path)
             answer = self._connection.getresponse()
         body = answer.read()

@@ -136,7 +136,8 @@ class Seen:
 
     def _listen(self) -> float:
         """Return when the WebSocket was closed."""
-        with connect(f"ws://127.0.0.1:{self.process.port}/ticks", close_timeout=1) as connection:
+        address = f"ws://127.0.0.1:{self.process.port}/ticks"
+        with connect(address, open_timeout=DEADLINE, close_timeout=1) as connection:
             self._listens.set()
             try:
                 while True:

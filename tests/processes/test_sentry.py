@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 from tests.celeryworker import SHOP as SOURCE
 from tests.celeryworker import sending, working
 from tests.integrations.envelopes import KEY, Sentry, receiving
-from tests.processes.launch import Process, Server, launch, wait_for
+from tests.processes.launch import DEADLINE, Process, Server, launch, wait_for
 from tests.processes.several import connected
 
 SECRET = "hunter2"
@@ -57,8 +57,12 @@ def ask(process: Process, path: str, request_id: str) -> int | None:
 def call(process: Process, path: str, request_id: str) -> None:
     """Open a WebSocket, which is refused or breaks."""
     address = f"ws://127.0.0.1:{process.port}{path}"
-    with suppress(WebSocketException), connect(address, additional_headers={"X-Request-ID": request_id}) as websocket:
-        websocket.recv(10)
+    headers = {"X-Request-ID": request_id}
+    with (
+        suppress(WebSocketException),
+        connect(address, additional_headers=headers, open_timeout=DEADLINE) as websocket,
+    ):
+        websocket.recv(DEADLINE)
 
 
 def kind(event: dict[str, Any]) -> str:
