@@ -211,7 +211,7 @@ async def test_a_gauge_whose_read_fails_shows_its_last_value(broken: Any, app: F
 
 async def test_a_gauge_whose_read_hangs_holds_up_no_scrape(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a moment the others are served; those that answered have their values."""
-    monkeypatch.setattr("belvedere.metrics._READ_TIMEOUT", 0.01)
+    monkeypatch.setattr("belvedere.metrics.metrics._READ_TIMEOUT", 0.01)
 
     async def hang() -> float:
         await asyncio.Event().wait()

@@ -146,7 +146,7 @@ async def test_gauges_are_read_on_the_event_loop(observe: Observe) -> None:
 
 async def test_a_stuck_event_loop_is_scraped_all_the_same(observe: Observe, monkeypatch: pytest.MonkeyPatch) -> None:
     """When it does not answer in time, what is known is served, its lag among it."""
-    monkeypatch.setattr("belvedere.metrics._REFRESH_TIMEOUT", 0.2)
+    monkeypatch.setattr("belvedere.metrics.metrics._REFRESH_TIMEOUT", 0.2)
     app = FastAPI()
     obs = observe(app, metrics={"port": 0})
     async with running(app):
