@@ -31,10 +31,11 @@ _LEVELS = {
 """Names and numbers of levels that other loggers use."""
 
 
-class OwnVariables(PydanticBaseSettingsSource):
-    """`BELVEDERE_METRICS__PATH=/m` says `metrics.path`; JSON objects, lists and `null` are read as such.
+class _Variables(PydanticBaseSettingsSource):
+    """A source that looks at all variables together, and not at one field after the other.
 
-    pydantic-settings has a source for this, which stops at the first unreadable value, where we name all of them.
+    Args:
+        environ: the variables, by name.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
@@ -43,6 +44,13 @@ class OwnVariables(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False
+
+
+class OwnVariables(_Variables):
+    """`BELVEDERE_METRICS__PATH=/m` says `metrics.path`; JSON objects, lists and `null` are read as such.
+
+    pydantic-settings has a source for this, which stops at the first unreadable value, where we name all of them.
+    """
 
     def __call__(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -73,18 +81,11 @@ def read(text: str) -> Any:
     return text
 
 
-class KnownVariables(PydanticBaseSettingsSource):
+class KnownVariables(_Variables):
     """The variables of OpenTelemetry, uvicorn and twelve-factor services that have a setting here.
 
     OpenTelemetry's names and their order of precedence: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
     """
-
-    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
-        super().__init__(settings_cls)
-        self._environ = environ
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         variable = self._first
