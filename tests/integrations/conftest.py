@@ -50,10 +50,14 @@ def celery_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def observe() -> Iterator[Observe]:
-    """Observes applications as `drive.observed` does, until the test ends; checks are run whenever asked."""
+    """Observes applications as `drive.observed` does, until the test ends; checks are run whenever asked.
+
+    They have all the time that a busy machine may take, unless a test says otherwise.
+    """
 
     def observing(app: Any, *parts: belvedere.Part, **settings: Any) -> belvedere.Observability:
         health = {"cache": 0, "interval": 0, "payload": "full", "detailed": "/detailed", "startup": "/startupz"}
+        health["timeout"] = 30
         return stack.enter_context(observed(app, *parts, **{"health": health, **settings}))
 
     with ExitStack() as stack:

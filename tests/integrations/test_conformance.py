@@ -103,11 +103,7 @@ async def test_two_side_by_side(subject: Subject, observe: Observe, kept: Kept) 
     tracing = {"provider": kept.provider}
     obs = observe(app, first, second, tracing=tracing)
     if subject.checked:
-        answer = await ask(app, path="/readyz")
-        assert {name: check["status"] for name, check in answer.json()["checks"].items()} == {
-            "first": "healthy",
-            "second": "healthy",
-        }
+        assert (await answered(app, "/readyz")).keys() == {"first", "second"}
     assert {"first", "second"} <= obs.report().keys()
     other = observe(elsewhere, subject.part(), tracing=tracing)
     before = [await counted(subject, one) for one in (app, elsewhere)]
@@ -122,6 +118,18 @@ async def test_two_side_by_side(subject: Subject, observe: Observe, kept: Kept) 
     assert len(kept.spans) == 3
 
 
+async def answered(app: FastAPI, path: str) -> dict[str, Any]:
+    """Return the checks of a probe, once all are healthy: a worker on a busy machine may not answer in its second."""
+    checks: dict[str, Any] = {}
+
+    async def healthy() -> bool:
+        checks.update((await ask(app, path=path)).json()["checks"])
+        return {check["status"] for check in checks.values()} == {"healthy"}
+
+    await until(healthy)
+    return checks
+
+
 async def counted(subject: Subject, app: FastAPI) -> float:
     """Return how many calls the part's durations have counted."""
     (duration,) = [metric.name for metric in subject.metrics if metric.type == "histogram"]
@@ -131,16 +139,14 @@ async def counted(subject: Subject, app: FastAPI) -> float:
 async def test_check(subject: Subject, observe: Observe) -> None:
     """The check tells the details of the contract, and nothing else; its options are those of any check."""
     app = FastAPI()
-    options = {"critical": False, "probes": ("detailed",), "timeout": 4.0} if subject.checked else {}
+    options = {"critical": False, "probes": ("detailed",), "timeout": PROMPT} if subject.checked else {}
     observe(app, subject.part(**options))
     assert (await ask(app, path="/readyz")).json()["checks"] == {}
-    checks = (await ask(app, path="/detailed")).json()["checks"]
     if not subject.checked:
-        assert checks == {}
+        assert (await ask(app, path="/detailed")).json()["checks"] == {}
         return
-    ((_, check),) = checks.items()
+    ((_, check),) = (await answered(app, "/detailed")).items()
     assert check.keys() == {"status", "latency_ms", *subject.details}
-    assert check["status"] == "healthy"
 
 
 async def test_outage(subject: Subject, observe: Observe, lines: Lines, kept: Kept) -> None:

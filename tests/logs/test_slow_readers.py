@@ -28,7 +28,7 @@ async def test_a_stalled_reader_costs_nothing_but_memory_up_to_a_bound(pipe: Pip
         if number % 10 == 0:
             await turn()
     await turn()
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 60  # whoever waited for the reader would do so for each line
     kept = 1100 - writer.dropped
     # The piece that is being written comes on top.
     assert BACKLOG - 1000 < kept * 1000 <= BACKLOG + PIECE

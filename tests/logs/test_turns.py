@@ -41,7 +41,10 @@ async def test_many_lines_wait_for_others_by_a_timer(
 ) -> None:
     """A busy service's lines go out together some time later, and no turns of the loop are spent on waiting; a quiet
     one's do not wait, nor do those after all was written out, as at the end."""
-    monkeypatch.setattr("belvedere.logs.writer.BUSY_SECONDS", 0.5)
+    monkeypatch.setattr("belvedere.logs.writer.BUSY_SECONDS", 300.0)
+    loop, ahead = asyncio.get_running_loop(), [0.0]
+    clock = loop.time
+    monkeypatch.setattr(loop, "time", lambda: clock() + ahead[0])
     turns: list[int] = []
     count = Writer._turn
 
@@ -56,6 +59,7 @@ async def test_many_lines_wait_for_others_by_a_timer(
         await asyncio.sleep(0)
     writer.write(b"later\n")
     assert pipe.read() == b""
+    ahead[0] += 300.0
     received: list[bytes] = []
 
     def arrived() -> bool:
@@ -69,6 +73,7 @@ async def test_many_lines_wait_for_others_by_a_timer(
     for _ in range(TURNS + 2):
         await asyncio.sleep(0)
     assert pipe.read() == b""
+    ahead[0] += 300.0
     await until(lambda: pipe.read() == b"next\n")
     for number in range(BUSY):
         writer.write(b"%d\n" % number)

@@ -104,9 +104,10 @@ async def test_a_scrape_of_ten_thousand_series_lets_the_event_loop_go_on(
         worst, ticks = await worst_tick(scraping)
         assert scraping.result().status == 200
         figures.append((worst, ticks))
-        if worst < 0.02:
+        if worst < 0.02 and ticks > 10:
             break
-    worst, ticks = min(figures)
+    else:
+        worst, ticks = min(figures)
     print(f"worst delay of the loop during a scrape: {worst * 1000:.1f} ms, in {ticks} turns")
     assert worst < 0.02
     assert ticks > 10

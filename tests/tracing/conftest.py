@@ -13,7 +13,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import belvedere
-from tests.drive import observed, written
+from belvedere.tracing import queue
+from belvedere.tracing.queue import Queue
+from tests.drive import DEADLINE, observed, written
 from tests.edge_cases.telemetry import global_telemetry, telemetry
 from tests.process import fresh_process
 from tests.tracing.receiver import Receiver, receiving
@@ -75,7 +77,11 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A collector; an end waits for it as long as a busy machine takes: asked is what arrives, not within which time."""
+    for leaves in (Queue.take_leave, Queue.close):
+        monkeypatch.setattr(leaves, "__defaults__", (DEADLINE,))
+    monkeypatch.setattr(queue, "HANGS", DEADLINE)
     with receiving() as made:
         yield made
 
