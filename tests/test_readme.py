@@ -27,7 +27,7 @@ from tests.process import VARIABLES
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-DEADLINE = 60.0
+DEADLINE = 120.0
 """Seconds that a server may take for an answer, and to stop."""
 
 _MASKED = [

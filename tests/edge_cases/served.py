@@ -22,7 +22,7 @@ from starlette.responses import StreamingResponse
 import belvedere
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 60.0
+DEADLINE = 120.0
 """Seconds that an answer may take: the first one waits for the server to start, on a machine that does much else."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import random
 import re
@@ -104,13 +105,13 @@ async def test_ten_thousand_random_requests(observe: Observe, monkeypatch: pytes
     gc.collect()
     tracemalloc.start()
     try:
-        await flood(app, 1_000, dice)
-        first = kept()
-        await flood(app, 1_000, dice)
-        second = kept()
+        levels = []
+        for _ in range(3):
+            await flood(app, 1_000, dice)
+            levels.append(kept())
     finally:
         tracemalloc.stop()
-    await flood(app, 4_000, dice)
+    await flood(app, 3_000, dice)
     after = await samples(app, "")
     methods = {"GET", "POST", "HEAD", "_OTHER", "DELETE"}
     endpoints = {"unmatched", "/users/{user}", "/tenants/{tenant}/items/{item}", "/tenants/{tenant}/{path}"}
@@ -124,4 +125,6 @@ async def test_ten_thousand_random_requests(observe: Observe, monkeypatch: pytes
     assert sum(counted.values()) == 10_000
     assert len(after) == len(before)
     assert len(after) < 5_000
-    assert second - first < 40_000, f"1,000 more requests keep {second - first:,} bytes"
+    # What a request keeps, each thousand keeps; a thread of an earlier test, or a table that grows, does so once.
+    grown = min(later - earlier for earlier, later in itertools.pairwise(levels))
+    assert grown < 40_000, f"1,000 more requests keep {grown:,} bytes"

@@ -17,7 +17,7 @@ from tests.integrations.conftest import Lines, Observe
 from tests.integrations.subjects import SECRET, SUBJECTS, Subject, without_library
 from tests.tracing.conftest import Kept
 
-TIMEOUT = 0.5
+TIMEOUT = 1.0
 PROMPT = 10.0
 """Seconds of a check that its time-out has ended, on a busy machine too: a server that hangs does so for ever."""
 SLOW = 0.03

@@ -51,7 +51,7 @@ def ran(folder: Path, program: str) -> tuple[int, list[Line], str]:
     file = folder / "program.py"
     file.write_text(BEGIN + program)
     done = subprocess.run(
-        [sys.executable, str(file)], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(file)], cwd=folder, capture_output=True, text=True, timeout=240, check=False
     )
     return done.returncode, parsed(done.stdout), done.stderr
 

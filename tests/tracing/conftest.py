@@ -78,7 +78,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A collector; an end waits for it as long as a busy machine takes: asked is what arrives, not within which time."""
+    """A collector; an end waits for it as long as a busy machine takes: what arrives is asked, not how quickly."""
     for leaves in (Queue.take_leave, Queue.close):
         monkeypatch.setattr(leaves, "__defaults__", (DEADLINE,))
     monkeypatch.setattr(queue, "HANGS", DEADLINE)

@@ -149,7 +149,7 @@ async def test_the_variable_for_traces_is_taken_as_it_is(
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 @pytest.mark.parametrize("collector", ["silent", "refusing"])
-async def test_a_dead_collector(
+async def test_a_dead_collector(  # noqa: PLR0917 - fixtures
     collector: str,
     protocol: str,
     observe: Observe,

@@ -19,7 +19,7 @@ from belvedere.settings import Settings
 from tests.drive import ask
 from tests.metrics.scraping import Scrape, scrape
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 Task = Callable[..., Any]
 
 
