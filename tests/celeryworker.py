@@ -142,7 +142,7 @@ def broker() -> Iterator[str]:
     for number in range(1, 16):
         url = urlsplit(given)._replace(path=f"/{number}").geturl()
         with Redis.from_url(url) as client:
-            if not client.set("belvedere-tests", "taken", nx=True, ex=600):
+            if not client.set("belvedere-tests", "taken", nx=True, ex=7200):
                 continue
             try:
                 yield url
