@@ -17,15 +17,16 @@ import belvedere
 from tests.backends.addresses import needed
 from tests.celeryworker import SHOP, broker, working
 from tests.conftest import or_skip
-from tests.drive import observed, written
+from tests.drive import observed
 from tests.integrations.cluster import Cluster, answering
 from tests.integrations.relay import Relay
 from tests.process import fresh_process
 from tests.processes.launch import wait_for
-from tests.tracing.conftest import Kept, keeping
+from tests.tracing.conftest import Lines, kept, lines
+
+__all__ = ["Lines", "kept", "lines"]
 
 Observe = Callable[..., belvedere.Observability]
-Lines = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture(autouse=True)
@@ -62,20 +63,6 @@ def observe() -> Iterator[Observe]:
 
     with ExitStack() as stack:
         yield observing
-
-
-@pytest.fixture
-def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
-    """Returns the log lines since the last call, those of one event if asked."""
-    return lambda event=None: [line for line in written(capsys) if event is None or line["event"] == event]
-
-
-@pytest.fixture
-def kept() -> Iterator[Kept]:
-    """A provider that keeps the spans that end."""
-    made = keeping()
-    yield made
-    made.provider.shutdown()
 
 
 @pytest.fixture
