@@ -10,8 +10,6 @@ from typing import Any, Final, Protocol
 
 from belvedere.asgi.plan import Message
 
-_BODILESS: Final = frozenset({204, 304})
-"""Answers that end with their headers (RFC 9110, section 6.4.1)."""
 _EMPTY: Final = (b"content-length", b"0")
 _UNKNOWN: Final = -1
 
@@ -34,12 +32,13 @@ def completes(request: Answered, message: Message) -> bool:
     kind = message["type"]
     if kind == "http.response.start":
         request.awaited = message
-        if message["status"] in _BODILESS or request.method == "HEAD":
+        # Answers that end with their headers (RFC 9110, section 6.4.1).
+        if request.method == "HEAD" or message["status"] in {204, 304}:
             return True
-        headers = message["headers"]
+        headers: list[tuple[bytes, bytes]] = message["headers"]
         # Where Starlette puts it: comparing all of them costs more. There is one at least, the request's id.
         name, value = headers[0]
-        return bool(value == b"0" if name == b"content-length" else _EMPTY in headers)
+        return value == b"0" if name == b"content-length" else _EMPTY in headers
     if kind != "http.response.body":
         return not message.get("more_trailers" if kind == "http.response.trailers" else "more_body", True)
     if request.trailers or not request.answered:

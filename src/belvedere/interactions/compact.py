@@ -21,8 +21,6 @@ from belvedere.interactions.event import Subject, encoded, event_id
 
 LAYOUT: Final = 1
 """Of what this version writes. Whatever a later one writes instead, it goes on to read this one."""
-BREAKS: Final = 6
-"""Line breaks of an event."""
 SOMEBODY: Final = "="
 """What the last line begins with if there is a user."""
 NOTHING: Final = ""
@@ -40,8 +38,8 @@ stamp = _STAMP.pack
 
 
 def head(event: str, method: str, kind: str) -> str:
-    """Return what the events of a route begin with."""
-    return f"{event}\n{method}\n{kind}\n"
+    """Return what the events of a route begin with; "" where none of them can be a compact one."""
+    return "" if "\n" in event + method else f"{event}\n{method}\n{kind}\n"
 
 
 def spelled_out(events: Iterable[bytes]) -> list[bytes]:

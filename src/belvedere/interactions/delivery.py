@@ -100,7 +100,8 @@ class Delivery:
 
     def wake(self) -> None:
         """Have what was appended delivered soon; called on the event loop of whoever appended it, if there is one."""
-        if self._due and self._loop is asyncio._get_running_loop():
+        # Each request asks: whether a loop runs costs less than which one does, for which Python 3.11 asks the system.
+        if self._due and self._loop is not None and self._loop.is_running():
             return
         try:
             loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from belvedere import failures
 from belvedere.context import RequestContext
 from belvedere.conventions import REDACTED
-from belvedere.interactions.compact import BREAKS, LAYOUT, SOMEBODY, stamp
+from belvedere.interactions.compact import LAYOUT, SOMEBODY, stamp
 from belvedere.interactions.event import LONGEST, Subject, encoded, make_id, numbers, process
 from belvedere.interactions.figures import Figures
 from belvedere.interactions.marker import Marks, Way
@@ -80,10 +80,14 @@ class Recorder:
 
     def closing(self, request: RequestContext) -> None:
         """Record a request that took a marked route."""
-        route = request.route
-        way = self._ways.get(id(route)) or self._marks.look(route)
-        head = way.heads.get(request.method)
-        if head is None or not self.active:
+        # Code that runs once per request finds little of itself in the processor's near caches: what counts is how many
+        # functions and objects it touches. What an attribute holds becomes a variable before it is called, as Python
+        # 3.11 searches the class for it otherwise, each time.
+        try:
+            way = self._ways[id(request.route)]
+        except KeyError:
+            way = self._marks.look(request.route)
+        if request.method not in way.heads or not self.active:
             return
         now = _now()
         event = None
@@ -92,28 +96,39 @@ class Recorder:
             # Else the request id is the trace id, or was made of it.
             and request.parent_id is None
             and request.span_id is None
-            and not request.scope.get("query_string")
         ):
-            scope: Any = request.route_scope
-            parameters = scope.get("path_params", _NONE)
-            for name, value in parameters.items():
-                # Nothing can hide in numbers and short words, unless they are called so. The rest is the route's.
-                if type(value) is not str or len(value) >= _SHORT or not value.isalnum() or name not in self._harmless:
-                    break
-            else:
-                user = "" if request.bound is None else _user(request.bound)
-                text = f"{head}{request.trace_id}\n{request.path}\n{parameters.get(way.subject, '')}\n{user}"
-                if text.count("\n") == BREAKS:
-                    try:
-                        event = stamp(LAYOUT, now, process.bytes, next(numbers), request.status) + text.encode()
-                    except (UnicodeEncodeError, struct_error):
-                        pass  # JSON has ways to say it.
-        if self.append(event or self._json(request, way), now):
             try:
-                self._counters[way.event]()
+                scope: Any = request.route_scope
+                parameters = scope["path_params"]
+                for name in parameters:
+                    # Nothing can hide in numbers and short words, unless they are called so. The rest is the route's.
+                    value = parameters[name]
+                    if (
+                        type(value) is not str
+                        or len(value) >= _SHORT
+                        or not value.isalnum()
+                        or name not in self._harmless
+                    ):
+                        break
+                else:
+                    path = request.path
+                    subject = parameters.get(way.subject, "")
+                    user = "" if request.bound is None else _user(request.bound)
+                    head = way.heads[request.method]
+                    if head and "\n" not in path and "\n" not in user and not request.scope["query_string"]:
+                        text = f"{head}{request.trace_id}\n{path}\n{subject}\n{user}"
+                        event = stamp(LAYOUT, now, process.bytes, next(numbers), request.status) + text.encode()
+            except (KeyError, UnicodeEncodeError, struct_error):
+                pass  # JSON has ways to say it.
+        append, wake = self.append, self._wake
+        if append(event or self._json(request, way), now):
+            try:
+                count = self._counters[way.event]
             except KeyError:
                 self._count(way.event)
-        self._wake()
+            else:
+                count()
+        wake()
 
     def _json(self, request: RequestContext, way: Way) -> bytes:
         """Return the event of any request, whatever there is to say of it."""

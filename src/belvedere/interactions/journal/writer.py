@@ -40,6 +40,7 @@ class Writer:
         segment: what is written to; `None`: there is no file now.
         stop: up to where it may be written to without asking for room.
         looked: when the names were looked at last.
+        due: when they are to be looked at again.
         why: the folder, or why there is no file.
     """
 
@@ -56,7 +57,7 @@ class Writer:
         self.segment: Segment | None = None
         self.trail: Trail | None = None
         self.stop = 0
-        self.looked = self._tried = float("-inf")
+        self.looked = self.due = self._tried = float("-inf")
         self.why = "not open"
         self._folder = folder
         self._trails = trails
@@ -74,7 +75,7 @@ class Writer:
         What `frame`, `fits` and `write` do, in one: each request waits for it.
         """
         segment = self.segment
-        if segment is None or not 0 <= now - self.looked < LOOK:
+        if segment is None or not self.looked <= now < self.due:
             return False
         begin, length = segment.end, len(payload)
         end = begin + HEAD + length
@@ -146,12 +147,12 @@ class Writer:
         if self.segment is None:
             if at_once or not 0 <= now - self._tried < RETRY:
                 self._begin(now)
-        elif not 0 <= now - self.looked < LOOK:
+        elif not self.looked <= now < self.due:
             self.look(now)
 
     def look(self, now: float) -> None:
         """Begin new files if those that there are have lost their names."""
-        self.looked = now
+        self.looked, self.due = now, now + LOOK
         if self.trail is not None and not self.trail.there:
             self._begin(now)
 
@@ -159,11 +160,12 @@ class Writer:
         """Write no more."""
         self.segment = self._resting = self.trail = None
         self.stop, self._descriptor = 0, -1
-        self.looked = self._tried = float("-inf")
+        self.looked = self.due = self._tried = float("-inf")
         self.why = why
 
     def _begin(self, now: float) -> None:
         self._tried = self.looked = now
+        self.due = now + LOOK
         folder = self._folder
         if folder is None or not locking.available:
             self.why = "no folder was given" if folder is None else "this system has no locks that end with a process"
