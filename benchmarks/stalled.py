@@ -120,6 +120,7 @@ def service(*options: str, environment: Mapping[str, str] | None = None) -> Iter
             started.reads.set()
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+            started.read_all()  # before what it reads from is closed
             started._connection.close()
 
 
