@@ -14,13 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import belvedere
 from scholarships.auth.passwords import Passwords
 from scholarships.config import Config
-from scholarships.database import Database
+from scholarships.database import PATIENCE, Database
 from scholarships.samples import load_samples
 from scholarships.users import load_demo_users
 
 _INI = Path(__file__).with_name("alembic.ini")
 _LOCK = 7_205_759_403
 """Any number, for PostgreSQL's advisory locks."""
+OTHERS = 60.0
+"""Seconds to wait for others who prepare a file of SQLite; PostgreSQL waits for as long as they take."""
 
 log = belvedere.get_logger(__name__)
 
@@ -53,12 +55,19 @@ async def _alone(database: Database) -> AsyncIterator[AsyncConnection]:
     """Yield a connection in a transaction that no other process prepares the database beside."""
     async with database.engine.connect() as connection:
         if database.dialect == "sqlite":
+            await _wait_for_locks(connection, OTHERS)
             # The driver would begin as late as the first INSERT, and leave the tables made before it without a lock.
             await connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         yield connection
         await connection.commit()
+        if database.dialect == "sqlite":
+            await _wait_for_locks(connection, PATIENCE)
+
+
+async def _wait_for_locks(connection: AsyncConnection, seconds: float) -> None:
+    await connection.exec_driver_sql(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
 
 def _upgrade(connection: Connection) -> None:

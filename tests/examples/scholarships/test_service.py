@@ -179,6 +179,8 @@ async def test_log(client: httpx.AsyncClient, belvedere_logs: CapturedLogs) -> N
     await client.get("/readyz")
     lines = [line for line in belvedere_logs if line["logger"] != "httpx"]
     assert "private-words" not in str(lines)
+    # A check that has no turn within its second, on a machine with others, has a line of its own.
+    lines = [line for line in lines if line["logger"] == "belvedere.access"]
     for line in lines:
         del line["timestamp"], line["latency_ms"], line["response_bytes"]
     same: dict[str, Any] = {

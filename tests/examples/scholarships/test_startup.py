@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +15,7 @@ import pytest
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Integer, delete, func, insert, inspect, select, text
+from sqlalchemy import URL, Connection, Integer, delete, func, insert, inspect, make_url, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 import scholarships
@@ -107,6 +109,25 @@ async def test_at_once(empty_url: URL) -> None:
         assert (await session.execute(select(func.count()).select_from(Scholarship))).scalar_one() == 15
     for database in databases:
         await database.close()
+
+
+async def test_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finds another process at it waits for its end, and not just as long as a request waits for a lock."""
+    for module in ("database", "startup"):
+        monkeypatch.setattr(f"scholarships.{module}.PATIENCE", 0.05)
+    file = tmp_path / "scholarships.db"
+    database = Database(make_url(f"sqlite+aiosqlite:///{file}"))
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        migrating = asyncio.create_task(migrate(database, with_samples=True))
+        done, _ = await asyncio.wait({migrating}, timeout=1)
+        assert not done
+        other.execute("ROLLBACK")
+        await migrating
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(count) == 15
+        assert await connection.scalar(text("PRAGMA busy_timeout")) == 50  # as for any other
+    await database.close()
 
 
 def test_idempotent(empty_url: URL) -> None:

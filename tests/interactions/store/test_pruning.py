@@ -56,7 +56,7 @@ async def test_what_is_older_goes(engine: AsyncEngine, zone: timezone | None) ->
 async def test_several_at_once(engine: AsyncEngine) -> None:
     """Each row is deleted by one of them, and none fails."""
     store = await filled(engine, 3_000)
-    deleted = await asyncio.gather(*(store.prune(NOW, chunk=50, pause=0) for _ in range(4)))
+    deleted = await asyncio.gather(*(store.prune(NOW, chunk=200, pause=0) for _ in range(4)))
     assert await count(store, engine) == 0
     assert sum(deleted) == 3_000
 

@@ -378,7 +378,7 @@ async def test_a_loop_that_goes_on_keeps_its_connections(postgres: AsyncEngine) 
     pool = postgres.pool
     for _ in range(2):
         await interactions.log("seen")
-        assert await interactions.flush()
+        assert await interactions.flush(60)
         await interactions._stop()
     assert postgres.pool is pool
     assert len((await interactions.query()).items) == 2

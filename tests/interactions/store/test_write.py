@@ -136,7 +136,7 @@ async def test_what_an_event_leaves_out(engine: AsyncEngine, store: Store) -> No
     await store.write([payload(metadata=None, created_at=None), payload(created_at="2026-02-28T23:59:59Z")])
     now, then = await rows(engine, store)
     assert now["metadata"] == {}
-    assert abs(now["created_at"].replace(tzinfo=UTC) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert abs(now["created_at"].replace(tzinfo=UTC) - datetime.now(UTC)) < timedelta(minutes=10)
     assert then["created_at"].isoformat()[:19] == "2026-02-28T23:59:59"
 
 

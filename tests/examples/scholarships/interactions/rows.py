@@ -21,7 +21,7 @@ from tests.examples.scholarships.serving import calling, served
 async def rows_of(app: FastAPI, request_id: str) -> list[dict[str, Any]]:
     """Return all that was recorded of a request."""
     telemetry: Telemetry = app.state.telemetry
-    assert await telemetry.interactions.flush(30)
+    assert await telemetry.interactions.flush(60)
     table = telemetry.interactions.table
     async with telemetry._database.engine.connect() as connection:
         found = await connection.execute(select(table).where(table.c.trace_id == request_id))
@@ -29,11 +29,11 @@ async def rows_of(app: FastAPI, request_id: str) -> list[dict[str, Any]]:
 
 
 async def row_of(app: FastAPI, answer: httpx.Response) -> dict[str, Any]:
-    """Return the one row of an answer, without what differs each time; it is of this moment."""
+    """Return the one row of an answer, without what differs each time; it is of these minutes."""
     (row,) = await rows_of(app, answer.headers["X-Request-ID"])
     created = row.pop("created_at")
     created = created.replace(tzinfo=UTC) if created.tzinfo is None else created
-    assert abs(datetime.now(UTC) - created) < timedelta(minutes=1)
+    assert abs(datetime.now(UTC) - created) < timedelta(minutes=10)
     assert len(row.pop("event_id")) >= 32
     assert row.pop("id") > 0
     assert row.pop("trace_id") == answer.headers["X-Request-ID"]

@@ -28,7 +28,7 @@ async def test_reading(app: FastAPI, client: httpx.AsyncClient) -> None:
     before = datetime.now(UTC)
     answers = [await client.get(f"/scholarships/{number}", headers=PARTNER) for number in (11, 12, 11)]
     await client.get("/")
-    await app.state.telemetry.interactions.flush()
+    assert await app.state.telemetry.interactions.flush(60)
     ids = [answer.headers["X-Request-ID"] for answer in answers]
     since = before.isoformat()
     newest = await recorded_of(client, event_type="view_scholarship", since=since)
@@ -57,7 +57,7 @@ async def test_pages(app: FastAPI, client: httpx.AsyncClient) -> None:
     """The pages have everything once, also while more is recorded."""
     for _ in range(5):
         await client.get("/scholarships/13")
-    await app.state.telemetry.interactions.flush()
+    assert await app.state.telemetry.interactions.flush(60)
     found: list[int] = []
     after: dict[str, str] = {}
     while True:
@@ -68,7 +68,7 @@ async def test_pages(app: FastAPI, client: httpx.AsyncClient) -> None:
             break
         after = {"after": page["next"]}
         await client.get("/scholarships/13")
-        await app.state.telemetry.interactions.flush()
+        assert await app.state.telemetry.interactions.flush(60)
     assert len(found) == len(set(found)) == 5
 
 
@@ -78,7 +78,7 @@ async def test_summary(app: FastAPI, client: httpx.AsyncClient) -> None:
     for number in (14, 14, 99998):
         await client.get(f"/scholarships/{number}", headers=STUDENT)
     await client.get("/")
-    await app.state.telemetry.interactions.flush()
+    assert await app.state.telemetry.interactions.flush(60)
     answer = await client.get("/interactions/summary", params={"since": since}, headers=ADMIN)
     assert answer.status_code == 200
     counted = {item["event_type"]: item for item in answer.json()["items"]}
