@@ -166,5 +166,19 @@ def _finished(task: asyncio.Task[Any]) -> None:
 
 
 async def _waited(work: Coroutine[Any, Any, None]) -> None:
-    """Do `work` to its end, and wait for it, but not for ever."""
-    await asyncio.wait({_kept(work)}, timeout=2 * GRACE)
+    """Do `work` to its end, and wait for it, but not for ever.
+
+    Being cancelled meanwhile, as by a time-out after a caller's own, ends the wait no sooner: a loop that ends then
+    would leave the connection open.
+    """
+    task = _kept(work)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + 2 * GRACE
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done() and (left := deadline - loop.time()) > 0:
+        try:
+            await asyncio.wait({task}, timeout=left)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
