@@ -213,23 +213,24 @@ async def test_away_and_back(store: Redis, way: str, capsys: pytest.CaptureFixtu
         assert await statuses(app, 6) == [200] * 5 + [429]
         away[way]()
         started = time.perf_counter()
-        answers = await asyncio.gather(*(ask(app, client=("192.0.2.1", 1)) for _ in range(8)))
+        answers = await asyncio.gather(*(ask(app, client=("192.0.2.1", 1)) for _ in range(20)))
         first = time.perf_counter() - started
-        assert sorted(answer.status or 0 for answer in answers) == [200] * 5 + [429] * 3
+        assert sorted(answer.status or 0 for answer in answers) == [200] * 5 + [429] * 15
         assert all(answer.all("ratelimit") for answer in answers)
         started = time.perf_counter()
         assert await statuses(app, 25) == [429] * 25  # refused by Redis before, and so here
         assert await statuses(app, 25, client=("192.0.2.1", 1)) == [429] * 25
         rest = time.perf_counter() - started
-        # A second for those who met it first, and nothing for others: had each of the 50 waited, it would be 50 s.
-        assert first < 5
-        assert rest < 10
+        # A second for those who met it first, together, and nothing for others; at most ten where this process has so
+        # few turns that its timers come late. Had each waited, it would be 20 s and 50 s.
+        assert first < 15
+        assert rest < 20
         assert "away" in belvedere.observe(app).report()["rate limits"]["why"]
         counted = await samples(app, "belvedere_rate_limit")
         assert counted == {
             'belvedere_rate_limit_decisions_total{limit="GET /",outcome="allowed"}': 10,
-            'belvedere_rate_limit_decisions_total{limit="GET /",outcome="refused"}': 54,
-            'belvedere_rate_limit_decisions_total{limit="GET /",outcome="local"}': 58,
+            'belvedere_rate_limit_decisions_total{limit="GET /",outcome="refused"}': 66,
+            'belvedere_rate_limit_decisions_total{limit="GET /",outcome="local"}': 70,
         }
         back[way]()
         await until(lambda: limiter.shared is not None and not limiter.shared.availability.away)
