@@ -31,6 +31,13 @@ class Variant:
 BARE = Variant("bare", "bare FastAPI", "bare:build", "reference")
 CONTROL = Variant("control", "bare FastAPI, measured again (the noise)", "bare:build", "reference")
 BELVEDERE = Variant("belvedere", "Belvedere, default", "ours:build", "Belvedere", logs=True)
+INSTALLED = Variant(
+    "installed",
+    "Belvedere, default + interactions, none recorded",
+    "interactions:build:unmarked",
+    "Belvedere",
+    logs=True,
+)
 RECORDED = Variant(
     "interactions", "Belvedere, default + an interaction recorded", "interactions:build", "Belvedere", logs=True
 )
@@ -53,6 +60,7 @@ VARIANTS: tuple[Variant, ...] = (
     BARE,
     CONTROL,
     BELVEDERE,
+    INSTALLED,
     RECORDED,
     DELIVERED,
     LIMITED,
