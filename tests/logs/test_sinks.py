@@ -17,6 +17,15 @@ from belvedere.logs.writer import Writer
 from tests.logs.pipes import Pipe, fill, stdout, turn, until
 
 
+def arrived(reader: socket.socket) -> bytes:
+    """Return what has arrived at a socket, without waiting for more."""
+    received = b""
+    with contextlib.suppress(BlockingIOError):
+        while part := reader.recv(1_000_000, socket.MSG_DONTWAIT):
+            received += part
+    return received
+
+
 def test_a_pipe_is_opened_again_and_stays_blocking_for_others(pipe: Pipe, writer: Writer) -> None:
     """The flag that makes writes return at once is on a description of our own."""
     writer.write(b"1\n")
@@ -62,13 +71,11 @@ async def test_a_socket_is_asked_first() -> None:
         for _ in range(500):
             writer.write(one)
             await turn()
-        theirs.setblocking(False)
         received = b""
 
         def everything() -> bool:
             nonlocal received
-            with contextlib.suppress(BlockingIOError):
-                received += theirs.recv(1_000_000)
+            received += arrived(theirs)
             return len(received) >= (500 - writer.dropped) * len(one)
 
         await until(everything)
@@ -88,20 +95,14 @@ def test_a_longer_line_is_in_a_socket_whole_or_not_at_all(monkeypatch: pytest.Mo
             writer.write(b"short\n")
         assert isinstance(writer._stdout.sink(), StreamSocket)
         assert ours.getblocking()
-        theirs.setblocking(False)
-        received = b""
-        with contextlib.suppress(BlockingIOError):
-            while part := theirs.recv(1_000_000):
-                received += part
+        received = arrived(theirs)
         assert received == (long + b"short\n") * received.count(b"short\n") + long * (
             received.count(b"L\n") - received.count(b"short\n")
         )
         assert 0 < received.count(b"L\n") < 5
         monkeypatch.setattr("belvedere.logs.writer.WAIT", 0.0)
         writer.close()
-        with contextlib.suppress(BlockingIOError):
-            while part := theirs.recv(1_000_000):
-                received += part
+        received += arrived(theirs)
         assert received.endswith(b"\n")
         assert received.count(b"\n") + writer.dropped == 10
         assert os.fstat(ours.fileno())
@@ -120,7 +121,6 @@ async def test_a_line_longer_than_a_socket_holds_goes_out_in_parts(monkeypatch: 
 
                 patched.setattr("belvedere.logs.stream_socket.fcntl.ioctl", refuse)
                 patched.setattr("belvedere.logs.stream_socket.fcntl.lockf", refuse)
-            theirs.setblocking(False)
             writer = Writer(stdout(ours))
             lines = [b"0\n", b"L" * 900_000 + b"\n", b"1\n"]
             for one in lines:
@@ -130,8 +130,7 @@ async def test_a_line_longer_than_a_socket_holds_goes_out_in_parts(monkeypatch: 
 
             def everything(theirs: socket.socket = theirs) -> bool:
                 nonlocal received
-                with contextlib.suppress(BlockingIOError):
-                    received += theirs.recv(1_000_000)
+                received += arrived(theirs)
                 return received.endswith(b"1\n")
 
             await until(everything)
